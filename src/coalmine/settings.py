@@ -1,0 +1,170 @@
+"""One frozen Settings, read from `coalmine.toml` and the environment by `load()`; nothing is read at import."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from coalmine.errors import BadInput
+
+FILE = "coalmine.toml"
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Ports(BaseModel):
+    """Everything listens on loopback unless `Settings.listen` says otherwise for the edge."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    https: Port = 8443
+    http: Port = 8080
+    blue: Port = 8451
+    green: Port = 8452
+    judge: Port = 8460
+    feedback: Port = 8461
+    mlflow: Port = 8462
+
+
+class Settings(BaseModel):
+    """Where things are. What a release must satisfy is policy and lies in `flagger/`, not here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    project: Path
+    state: Path
+    model: str = ""
+    env: str = "local"
+    listen: str = "127.0.0.1"
+    server_names: tuple[str, ...] = ("localhost",)
+    ports: Ports = Ports()
+    sticky_header: str = ""  # for example "X-User-Id": a user stays on the arm
+    sticky_cookie: str = ""
+    rate_per_second: int = Field(default=2000, ge=1)  # for each client address; above it 429
+    body_limit: str = Field(default="64k", pattern=r"^[0-9]+[km]?$")
+    timeout_seconds: int = Field(default=10, ge=1, le=300)  # a prediction's; the edge waits a second longer
+    certificate: Path | None = None  # a PEM of your own (chain, then key) instead of the local CA's
+    mlflow_uri: str = ""  # a tracking server elsewhere; empty: SQLite in the state folder
+
+    # Where each part keeps its things: written once here so that no two modules spell a path.
+    @property
+    def bare_repository(self) -> Path:
+        return self.state / "git" / "coalmine.git"
+
+    @property
+    def database(self) -> Path:
+        return self.state / "coalmine.db"
+
+    @property
+    def judge_database(self) -> Path:
+        return self.state / "judge.db"
+
+    @property
+    def feedback_database(self) -> Path:
+        return self.state / "feedback.db"
+
+    @property
+    def feedback_key(self) -> Path:
+        return self.state / "secrets" / "feedback.key"
+
+    @property
+    def access_log(self) -> Path:
+        return self.state / "logs" / "access.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def edge(self) -> Path:
+        return self.state / "edge"
+
+    @property
+    def tls(self) -> Path:
+        return self.state / "tls"
+
+    @property
+    def policies(self) -> Path:
+        return self.state / "policies"
+
+    @property
+    def predictions(self) -> Path:
+        return self.state / "predictions"
+
+    @property
+    def reports(self) -> Path:
+        return self.state / "reports"
+
+    @property
+    def bentoml_home(self) -> Path:
+        return self.state / "bentoml"
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.mlflow_uri or f"sqlite:///{self.state}/mlflow/mlflow.db"
+
+    @property
+    def judge_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.judge}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return self.mlflow_uri or f"http://127.0.0.1:{self.ports.mlflow}"
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder upward from `start` that holds `bentos/`. Raises BadInput where there is none."""
+    for folder in (start, *start.parents):
+        if (folder / "bentos").is_dir():
+            return folder
+    raise BadInput(
+        f"no folder `bentos/` in {start} or above it",
+        remedy="run coalmine inside a clone of your project, or name it with --project",
+    )
+
+
+def load(
+    *, project: Path | None = None, state: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read `<project>/coalmine.toml`, then COALMINE_STATE, then the arguments: the later wins.
+
+    Raises:
+        BadInput: an unknown key, a value of the wrong kind, a file that is no TOML; the message names it.
+    """
+    environ = os.environ if environ is None else environ
+    root = (project or find_project(Path.cwd())).resolve()
+    path = root / FILE
+    given: dict[str, object] = {}
+    if path.exists():
+        try:
+            given = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadInput(str(error), where=str(path), remedy="write it as TOML") from error
+    named = state or (Path(environ["COALMINE_STATE"]) if environ.get("COALMINE_STATE") else None)
+    chosen = named or Path(str(given.pop("state", ".coalmine")))
+    given.pop("state", None)
+    given |= {"project": root, "state": chosen if chosen.is_absolute() else (root / chosen).resolve()}
+    if not given.get("model"):
+        given["model"] = _only_model(root)
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"{key}: {first['msg']}", where=str(path), remedy="see docs/reference/settings.md") from error
+
+
+def _only_model(root: Path) -> str:
+    bentos = root / "bentos"
+    models = sorted(p.name for p in bentos.iterdir() if (p / "service.py").exists()) if bentos.is_dir() else []
+    if len(models) == 1:
+        return models[0]
+    raise BadInput(
+        f"{len(models)} models in {root / 'bentos'}: {', '.join(models) or 'none'}",
+        where=str(root / FILE),
+        remedy='say which one this machine serves: model = "<name>"',
+    )
