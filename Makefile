@@ -1,0 +1,82 @@
+# The commands of this repository. `make help` lists them; each says what it installs before it does.
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell command -v $(name))))
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(VENV)/uv/bin/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types contracts unit slow bench locks clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/local.stamp ## the whole story on real data: four releases, one machine, some three minutes
+	@$(MAKE) --no-print-directory system PACKAGES=nginx
+	@$(BIN)/coalmine demo
+
+test: $(VENV)/dev.stamp ## lint, types, import contracts and all tests
+	@$(MAKE) --no-print-directory system PACKAGES="nginx chromium wrk"
+	@$(MAKE) --no-print-directory lint types contracts unit slow
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+contracts: $(VENV)/dev.stamp
+	$(BIN)/lint-imports
+
+unit: $(VENV)/dev.stamp ## the fast tests
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/dev.stamp ## the tests that start the whole runtime
+	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/dev.stamp ## measure, and write docs/benchmarks.md
+	@$(MAKE) --no-print-directory system PACKAGES="nginx wrk"
+	$(BIN)/python tests/bench/run.py
+
+locks: $(VENV)/dev.stamp ## resolve anew within pyproject's bounds
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --upgrade --all-extras --group dev pyproject.toml -o locks/dev.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --extra local -c locks/dev.txt pyproject.toml -o locks/local.txt
+
+clean: ## remove the environment; never the state in .coalmine/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(UV): locks/uv.txt
+	@test -n "$(PYTHON)" || { echo "no python3 on the PATH: install Python 3.11 or later"; exit 4; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$$($(PYTHON) -V) is too old: Coalmine wants Python 3.11 or later; name one with make PYTHON=..."; exit 4; }
+	@echo "installing uv and the packages into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)/uv || { echo "on Debian and Ubuntu: sudo apt-get install python3-venv"; exit 4; }
+	@$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	@touch $(UV)
+
+$(VENV)/local.stamp: $(UV) locks/local.txt pyproject.toml
+	@test -f $(VENV)/dev.stamp || $(UV) pip sync --quiet --python $(BIN)/python --require-hashes locks/local.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(UV) locks/dev.txt pyproject.toml
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes locks/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@ $(VENV)/local.stamp
+
+# What only the system's package manager has. As root on Debian or Ubuntu it is installed; otherwise we say what to type.
+.PHONY: system
+system:
+	@missing=""; for p in $(PACKAGES); do \
+	  command -v $$p >/dev/null || test -x /usr/sbin/$$p || missing="$$missing $$p"; done; \
+	test -z "$$missing" && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing$$missing ..."; apt-get update -qq >/dev/null && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	else echo "missing:$$missing. Type this, then run make again:"; \
+	  if command -v dnf >/dev/null; then echo "  sudo dnf install$$missing"; \
+	  elif command -v brew >/dev/null; then echo "  brew install$$missing"; \
+	  else echo "  sudo apt-get update && sudo apt-get install$$missing"; fi; exit 4; fi
