@@ -29,6 +29,11 @@ class Ports(BaseModel):
     feedback: Port = 8461
     mlflow: Port = 8462
 
+    @classmethod
+    def from_base(cls, base: int) -> Ports:
+        """Seven neighbouring ports from `base` on, in the order above: a second runtime on the same machine."""
+        return cls.model_validate({name: base + step for step, name in enumerate(cls.model_fields)})
+
 
 class Settings(BaseModel):
     """Where things are. What a release must satisfy is policy and lies in `flagger/`, not here."""
@@ -130,7 +135,7 @@ def find_project(start: Path) -> Path:
 def load(
     *, project: Path | None = None, state: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """Read `<project>/coalmine.toml`, then COALMINE_STATE, then the arguments: the later wins.
+    """Read `<project>/coalmine.toml`, then COALMINE_STATE and COALMINE_PORT_BASE, then the arguments: the later wins.
 
     Raises:
         BadInput: an unknown key, a value of the wrong kind, a file that is no TOML; the message names it.
@@ -151,11 +156,19 @@ def load(
     if not given.get("model"):
         given["model"] = _only_model(root)
     try:
+        if base := environ.get("COALMINE_PORT_BASE"):
+            given["ports"] = Ports.from_base(_number("COALMINE_PORT_BASE", base))
         return Settings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise BadInput(f"{key}: {first['msg']}", where=str(path), remedy="see docs/reference/settings.md") from error
+
+
+def _number(name: str, text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise BadInput(f"{text!r} is no number", where=name, remedy="give the first of seven free ports, for example 18443")
 
 
 def _only_model(root: Path) -> str:
