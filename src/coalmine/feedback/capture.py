@@ -1,0 +1,134 @@
+"""The prediction log: what was asked and answered, for drift, training and the join with feedback.
+
+One JSON object a line in `<folder>/<release>-<pid>.jsonl`, written by a thread of its own so that no request waits for
+a disk. A killed process loses at most what came in since the last flush (200 ms) and may leave half a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from coalmine.errors import CoalmineError
+from coalmine.records import ReleaseId
+
+ENVIRONMENT = "COALMINE_PREDICTIONS"
+FLUSH_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One line. The arm is unknown to the service: the edge's access log has it, joined by `id`."""
+
+    id: str
+    t: float  # Unix seconds
+    release: str
+    model_version: int
+    features_digest: str  # sha256 of the input's text
+    input: str | None  # None where the policy is not to keep it
+    output: Mapping[str, object]
+    latency_ms: float
+
+
+class PredictionLog:
+    """A bounded buffer and the thread that empties it. `put` may be called from any thread and never waits."""
+
+    def __init__(self, folder: Path, release: ReleaseId, *, keep_input: bool = True, buffer: int = 20_000) -> None:
+        """`keep_input=False` leaves texts out (a policy of privacy); the digest stays."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{release}-{os.getpid()}.jsonl"
+        self.dropped = 0  # lines that were not written: the buffer was full, or the disk
+        self._keep_input = keep_input
+        self._buffer: deque[Prediction] = deque()
+        self._most = buffer
+        self._closing = threading.Event()
+        self._file = _open_whole(self.path)
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    def put(self, prediction: Prediction) -> None:
+        if len(self._buffer) >= self._most:
+            self.dropped += 1
+        else:
+            self._buffer.append(prediction)
+
+    def close(self) -> None:
+        """Write what is left and end the thread."""
+        self._closing.set()
+        self._thread.join()
+        self._file.close()
+
+    def _run(self) -> None:
+        while not self._closing.wait(FLUSH_SECONDS):
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        taken = [self._buffer.popleft() for _ in range(len(self._buffer))]
+        if not taken:
+            return
+        try:
+            self._file.write(b"".join(self._line(prediction) for prediction in taken))
+        except OSError:  # a full disk must not stop answers; the counter says that rows are missing
+            self.dropped += len(taken)
+
+    def _line(self, prediction: Prediction) -> bytes:
+        row = {
+            "id": prediction.id,
+            "t": round(prediction.t, 3),
+            "release": prediction.release,
+            "model_version": prediction.model_version,
+            "features_digest": prediction.features_digest,
+            "input": prediction.input if self._keep_input else None,
+            "output": prediction.output,
+            "latency_ms": round(prediction.latency_ms, 3),
+        }
+        return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+
+
+def _open_whole(path: Path) -> BinaryIO:
+    """Append to `path`, first ending a half line that an earlier process of this pid may have left."""
+    # Unbuffered: one write call per flush, so that a crash between two flushes loses nothing that was flushed.
+    file = path.open("ab", buffering=0)
+    if file.tell():
+        with path.open("rb") as written:
+            written.seek(-1, os.SEEK_END)
+            if written.read(1) != b"\n":
+                file.write(b"\n")
+    return file
+
+
+def read_predictions(folder: Path) -> Iterator[Prediction]:
+    """All whole lines of all files of `folder`, file by file; half lines of crashed processes are left out."""
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open("rb") as lines:
+            for line in lines:
+                prediction = _parse(line)
+                if prediction is not None:
+                    yield prediction
+
+
+def _parse(line: bytes) -> Prediction | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        row = json.loads(line)
+        ReleaseId.parse(row["release"])
+        return Prediction(
+            id=str(row["id"]),
+            t=float(row["t"]),
+            release=str(row["release"]),
+            model_version=int(row["model_version"]),
+            features_digest=str(row["features_digest"]),
+            input=None if row["input"] is None else str(row["input"]),
+            output=dict(row["output"]),
+            latency_ms=float(row["latency_ms"]),
+        )
+    except (ValueError, KeyError, TypeError, CoalmineError):
+        return None

@@ -1,0 +1,71 @@
+"""What a built Bento says of itself: `src/model/release.json`, written by the package step, read where it is served."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from coalmine.errors import BadInput, Refused
+from coalmine.records import ReleaseId
+
+NAME = "release.json"
+_DISTRIBUTIONS = {"numpy": "numpy", "sklearn": "scikit-learn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`environment` maps python, numpy and sklearn to the versions that the model was trained and pickled under."""
+
+    release: ReleaseId
+    model: str
+    version: int
+    run_id: str
+    dataset_digest: str
+    git_sha: str
+    environment: Mapping[str, str]
+
+
+def read(folder: Path) -> Manifest:
+    """Read `<folder>/release.json`. Raises BadInput naming the file and the field."""
+    path = folder / NAME
+    remedy = "build the Bento with `coalmine package`"
+    try:
+        row = json.loads(path.read_bytes())
+        return Manifest(
+            release=ReleaseId.parse(row["release"]),
+            model=str(row["model"]),
+            version=int(row["version"]),
+            run_id=str(row["run_id"]),
+            dataset_digest=str(row["dataset_digest"]),
+            git_sha=str(row["git_sha"]),
+            environment={name: str(row[name]) for name in ("python", *_DISTRIBUTIONS)},
+        )
+    except KeyError as error:
+        raise BadInput(f"{error.args[0]} is missing", where=str(path), remedy=remedy) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise BadInput(str(error), where=str(path), remedy=remedy) from error
+
+
+def installed() -> dict[str, str]:
+    """The versions of this process, under the names that a manifest uses."""
+    found = {name: importlib.metadata.version(distribution) for name, distribution in _DISTRIBUTIONS.items()}
+    return {"python": platform.python_version(), **found}
+
+
+def check_environment(manifest: Manifest, here: Mapping[str, str]) -> None:
+    """Raises Refused where the model was pickled under other versions: it might load and answer differently."""
+    other = [
+        f"{name} {wanted} (here {here.get(name, 'none')})"
+        for name, wanted in manifest.environment.items()
+        if here.get(name) != wanted
+    ]
+    if other:
+        raise Refused(
+            f"{manifest.release} was trained under {', '.join(other)}",
+            where=NAME,
+            remedy="install those versions, or train and package the model again under these",
+        )
