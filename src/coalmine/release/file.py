@@ -25,7 +25,8 @@ _HEADER = (
     "# are the rendering of a known release. To go back, release the earlier one or `git revert`.\n"
 )
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, since Kubernetes names follow it
-_FAULTS = re.compile(r"[a-z_]+=[0-9]+(?:\.[0-9]+)?(?:,[a-z_]+=[0-9]+(?:\.[0-9]+)?)*\Z")
+_NUMBER = r"[0-9][0-9.e+-]*"
+_FAULTS = re.compile(rf"[a-z_]+={_NUMBER}(?:,[a-z_]+={_NUMBER})*\Z")
 _PATH = re.compile(r"gitops/apps/(?P<model>[^/]+)/release/(?P<env>[^/]+)/kustomization\.yaml\Z")
 
 
