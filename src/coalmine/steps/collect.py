@@ -1,0 +1,174 @@
+"""Base rows and what people said of predictions -> rows to train on, in one Parquet file with a canonical digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from coalmine.errors import BadInput, Refused
+from coalmine.feedback.capture import Prediction, read_predictions
+from coalmine.feedback.store import all_votes
+from coalmine.records import Dataset, Vote
+from coalmine.settings import Settings
+from coalmine.steps.workload import EVALUATION, TRAIN, Row, load_workload
+
+FEEDBACK = "feedback"  # the domain of rows learnt from votes
+COLUMNS = ("text", "label", "weight", "domain", "entity")
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """Rows from votes, and how many votes were of no use for which reason."""
+
+    rows: tuple[Row, ...]
+    votes: int
+    left_out: Mapping[str, int]
+
+
+def collect(settings: Settings, *, domains: Sequence[str] = (), votes: Path | None = None) -> Dataset:
+    """The training rows of `domains` (default: the workload's first) and, with `votes`, what people taught.
+
+    `votes` is a feedback database (`settings.feedback_database`); its votes are joined with `settings.predictions`.
+    Writes `<state>/datasets/<digest>.parquet`: the same rows give the same file name, whatever their order was.
+
+    Raises:
+        Refused: an entity stands among the training and the evaluation rows.
+        BadInput: no rows, only one label, or what the workload raises.
+    """
+    workload = load_workload(settings.project, settings.model)
+    chosen = tuple(domains) or workload.domains[:1]
+    base = workload.rows(chosen, split=TRAIN)
+    held_out = workload.rows(workload.domains, split=EVALUATION)
+    refuse_leaks(base, held_out)
+    # The same words may stand in two documents; what is evaluated on is never trained on.
+    seen = {fingerprint(row.text) for row in held_out}
+    rows = [row for row in base if fingerprint(row.text) not in seen]
+    sources = [f"{domain}: {count} rows" for domain, count in Counter(row.domain for row in rows).items()]
+    if votes is not None:
+        learnt = learn(
+            all_votes(votes), read_predictions(settings.predictions), labels=workload.labels, held_out=frozenset(seen)
+        )
+        rows.extend(learnt.rows)
+        spared = "".join(f", {count} {reason}" for reason, count in sorted(learnt.left_out.items()))
+        sources.append(f"{FEEDBACK}: {len(learnt.rows)} rows from {learnt.votes} votes{spared}")
+    return store(settings.state / "datasets", rows, sources=tuple(sources))
+
+
+def learn(
+    votes: Iterable[Vote],
+    predictions: Iterable[Prediction],
+    *,
+    labels: tuple[str, str],
+    held_out: frozenset[str] = frozenset(),
+) -> Learnt:
+    """Rows from votes: a thumb up confirms the predicted label, one down means the other, a correction gives it.
+
+    Only the first vote on a prediction counts. Each text weighs 1 in all, as a base row does, however many people
+    voted on it: its weight is shared between the labels as the votes were. `held_out`: fingerprints left out.
+    """
+    first: dict[str, Vote] = {}
+    for vote in votes:
+        first.setdefault(vote.prediction, vote)
+    said: dict[str, Counter[int]] = defaultdict(Counter)
+    left_out: Counter[str] = Counter()
+    joined = set()
+    for prediction in predictions:
+        found = first.get(prediction.id)
+        if found is None or prediction.id in joined:
+            continue
+        joined.add(prediction.id)
+        label = _label(found, prediction, labels)
+        if prediction.input is None:
+            left_out["without a kept text"] += 1
+        elif label is None:
+            left_out["with an unknown label"] += 1
+        elif fingerprint(prediction.input) in held_out:
+            left_out["on evaluation texts"] += 1
+        else:
+            said[prediction.input][label] += 1
+    if missing := len(first) - len(joined):
+        left_out["without a logged prediction"] = missing
+    rows = [
+        Row(text, label, count / counts.total(), FEEDBACK, f"{FEEDBACK}/{fingerprint(text)[:16]}")
+        for text, counts in said.items()
+        for label, count in counts.items()
+    ]
+    return Learnt(tuple(rows), len(first), dict(left_out))
+
+
+def _label(vote: Vote, prediction: Prediction, labels: tuple[str, str]) -> int | None:
+    if vote.correction:
+        return labels.index(vote.correction) if vote.correction in labels else None
+    predicted = prediction.output.get("label")
+    if predicted not in labels or vote.good is None:
+        return None
+    index = labels.index(str(predicted))
+    return index if vote.good else 1 - index
+
+
+def refuse_leaks(training: Iterable[Row], held_out: Iterable[Row]) -> None:
+    """Raises Refused where an entity has rows on both sides."""
+    shared = sorted({row.entity for row in training} & {row.entity for row in held_out})
+    if shared:
+        raise Refused(
+            f"{len(shared)} entities stand in both the training and the evaluation rows, the first is {shared[0]}",
+            where="leakage",
+            remedy="split by entity, not by row: see split_of in bentos/sentiment/data.py",
+        )
+
+
+def fingerprint(text: str) -> str:
+    """Equal for texts that differ in case and blanks only."""
+    return hashlib.sha256(" ".join(text.lower().split()).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def digest(rows: Iterable[Row]) -> str:
+    """sha256 over the sorted rows as JSON, one to a line: independent of order, file format and library versions."""
+    total = hashlib.sha256()
+    for row in sorted(rows, key=astuple):
+        total.update(json.dumps(astuple(row)).encode() + b"\n")
+    return total.hexdigest()
+
+
+def store(folder: Path, rows: Sequence[Row], *, sources: tuple[str, ...]) -> Dataset:
+    """Write the rows, sorted, into `folder`. Raises BadInput for rows that no classifier can be trained on."""
+    import pyarrow  # noqa: PLC0415 (heavy: only where rows are written)
+    from pyarrow import parquet  # noqa: PLC0415 (as above)
+
+    positives = sum(row.label for row in rows)
+    if not 0 < positives < len(rows):
+        raise BadInput(f"{len(rows)} rows, {positives} of them with label 1: both labels are needed", where="dataset")
+    ordered = sorted(rows, key=astuple)
+    columns = {name: [getattr(row, name) for row in ordered] for name in COLUMNS}
+    named = digest(ordered)
+    path = folder / f"{named[:16]}.parquet"
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=folder, prefix=".draft-")
+    os.close(handle)
+    try:
+        parquet.write_table(pyarrow.table(columns), draft)
+        Path(draft).replace(path)  # a reader sees the whole file or none
+    finally:
+        Path(draft).unlink(missing_ok=True)
+    return Dataset(str(path), named, len(ordered), positives, sources)
+
+
+def read_rows(dataset: Dataset) -> list[Row]:
+    """The rows of a dataset. Raises BadInput where the file is gone or holds other rows than the record says."""
+    from pyarrow import parquet  # noqa: PLC0415 (heavy: only where rows are read)
+
+    remedy = "run `coalmine train` from the start: it collects the rows again"
+    try:
+        table = parquet.read_table(dataset.path, columns=list(COLUMNS)).to_pydict()
+    except (OSError, ValueError) as error:
+        raise BadInput(f"it cannot be read: {error}", where=dataset.path, remedy=remedy) from error
+    rows = [Row(*values) for values in zip(*(table[name] for name in COLUMNS), strict=True)]
+    if digest(rows) != dataset.digest:
+        raise BadInput("its rows have another digest than the record", where=dataset.path, remedy=remedy)
+    return rows

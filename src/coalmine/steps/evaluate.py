@@ -1,0 +1,136 @@
+"""A candidate -> the offline gate's word on it, logged to its run."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from coalmine.errors import BadInput, Refused
+from coalmine.records import Candidate, Evaluation
+from coalmine.settings import Settings
+from coalmine.steps.gates import Measures, decide, explain, load_gates
+from coalmine.steps.tracking import CHAMPION, TAG, connect
+from coalmine.steps.workload import EVALUATION, Row, load_workload
+
+_RECALL = re.compile(r"recall_(?P<label>.+)\Z")
+_MeasureOf = Callable[[Any, Any], float]  # (predictions, targets) as arrays -> a share
+
+
+def evaluate(settings: Settings, candidate: Candidate, *, override: str = "") -> Evaluation:
+    """Judge a candidate on held-out rows: fixed floors, and the champion on the same rows where there is one.
+
+    `override` is a person's reason for going on past a failed gate; it is recorded and travels with the version.
+
+    Raises:
+        Refused: a check failed and there is no override; the message says which and by how much.
+        BadInput: gates.yaml is wrong or names a slice or measure that does not exist.
+    """
+    folder = settings.project / "bentos" / settings.model
+    gates = load_gates(folder / "gates.yaml")
+    workload = load_workload(settings.project, settings.model)
+    rows = workload.rows(workload.domains, split=EVALUATION)
+    measures = _measures(gates.named(), rows, labels=workload.labels, where=str(folder / "gates.yaml"))
+    mlflow = connect(settings)
+    values = _measure(mlflow, candidate.run_id, candidate.model_uri, rows=rows, measures=measures)
+    version, against = None, None
+    if (found := _champion(mlflow, settings.model)) is not None:
+        version = int(found.version)
+        uri = f"models:/{settings.model}/{version}"
+        against = _measure(mlflow, candidate.run_id, uri, rows=rows, measures=measures, prefix="champion.")
+    evaluation = Evaluation(candidate, version, decide(gates, values, against), override.strip())
+    _log(mlflow.MlflowClient(), evaluation)
+    if not evaluation.passed and not evaluation.override:
+        raise Refused(
+            f"the offline gate failed: {explain(evaluation.checks)}",
+            where=f"run {candidate.run_id}",
+            remedy='train on better rows, or go on with --override "<reason>", which is recorded',
+        )
+    return evaluation
+
+
+def _champion(mlflow: Any, model: str) -> Any | None:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 (MLflow takes seconds to import)
+
+    try:
+        return mlflow.MlflowClient().get_model_version_by_alias(model, CHAMPION)
+    except MlflowException as error:
+        # No model of that name (a first release) and no such alias answer with different codes.
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+
+
+def _measures(
+    named: set[tuple[str, str]], rows: Sequence[Row], *, labels: tuple[str, str], where: str
+) -> dict[tuple[str, str], _MeasureOf]:
+    """A function for each (slice, measure), and the accuracy of every slice besides, for the record."""
+    slices = sorted({row.domain for row in rows})
+    found = {}
+    for name, measure in sorted(named | {(name, "accuracy") for name in slices}):
+        recall = _RECALL.match(measure)
+        if name not in slices:
+            raise BadInput(f"no held-out rows of slice {name!r}", where=where, remedy=f"one of {', '.join(slices)}")
+        if measure != "accuracy" and (recall is None or recall["label"] not in labels):
+            known = ", ".join(["accuracy", *(f"recall_{label}" for label in labels)])
+            raise BadInput(f"unknown measure {measure!r}", where=where, remedy=f"one of {known}")
+        among = labels.index(recall["label"]) if recall else None
+        found[name, measure] = _share([row.domain == name for row in rows], among)
+    return found
+
+
+def _share(chosen: Sequence[bool], label: int | None) -> _MeasureOf:
+    """The share of right predictions in a slice, among all of its rows or those of one label."""
+
+    def measure(predictions: Any, targets: Any) -> float:
+        # Not strict: MLflow first tries each measure on the first row alone.
+        counted = [
+            bool(predicted == target)
+            for predicted, target, inside in zip(predictions, targets, chosen, strict=False)
+            if inside and label in {None, target}
+        ]
+        return sum(counted) / len(counted) if counted else float("nan")
+
+    return measure
+
+
+def _measure(
+    mlflow: Any,
+    run_id: str,
+    uri: str,
+    *,
+    rows: Sequence[Row],
+    measures: dict[tuple[str, str], _MeasureOf],
+    prefix: str = "",
+) -> Measures:
+    """Predict with the model at `uri` and let MLflow compute and log each measure to the run."""
+    import pandas as pd  # noqa: PLC0415 (heavy)
+
+    estimator = mlflow.sklearn.load_model(uri)
+    predictions = estimator.predict([row.text for row in rows])
+    # As floats: of whole numbers MLflow warns that they cannot be missing.
+    frame = pd.DataFrame({"label": [row.label for row in rows], "prediction": predictions}, dtype=float)
+    metrics = [
+        mlflow.models.make_metric(
+            eval_fn=lambda predictions, targets, metrics, of=of: of(predictions, targets),  # noqa: ARG005 (MLflow's)
+            greater_is_better=True,
+            name=f"{prefix}{name}.{measure}",
+        )
+        for (name, measure), of in measures.items()
+    ]
+    with mlflow.start_run(run_id=run_id):
+        result = mlflow.models.evaluate(
+            data=frame, targets="label", predictions="prediction", extra_metrics=metrics, evaluators="default"
+        )
+    return {key: float(result.metrics[f"{prefix}{key[0]}.{key[1]}"]) for key in measures}
+
+
+def _log(client: Any, evaluation: Evaluation) -> None:
+    run_id = evaluation.candidate.run_id
+    word = "passed" if evaluation.passed else "overridden" if evaluation.override else "failed"
+    client.set_tag(run_id, TAG + "gate", word)
+    if evaluation.override:
+        client.set_tag(run_id, TAG + "override", evaluation.override)
+    table = [dataclasses.asdict(check) | {"margin": check.margin} for check in evaluation.checks]
+    client.log_dict(run_id, {"gate": word, "override": evaluation.override, "checks": table}, "gate.json")

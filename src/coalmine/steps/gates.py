@@ -1,0 +1,85 @@
+"""The offline gate's bounds, `bentos/<model>/gates.yaml`, and the pure decision on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from coalmine.errors import BadInput
+from coalmine.records import GateCheck
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Measures = Mapping[tuple[str, str], float]  # (slice, measure) -> a share
+
+
+class Against(BaseModel):
+    """How much worse than the champion a candidate may be, on which slices and by which measures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    no_worse_by: Share
+    measures: tuple[str, ...] = ("accuracy",)
+    slices: tuple[str, ...] = Field(min_length=1)
+
+
+class Gates(BaseModel):
+    """The file, field by field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = Field(alias="schema")
+    floors: dict[str, dict[str, Share]] = Field(min_length=1)
+    champion: Against
+
+    def named(self) -> set[tuple[str, str]]:
+        """Each (slice, measure) that some bound needs."""
+        fixed = {(name, measure) for name, floors in self.floors.items() for measure in floors}
+        return fixed | {(name, measure) for name in self.champion.slices for measure in self.champion.measures}
+
+
+def load_gates(path: Path) -> Gates:
+    """Read `gates.yaml`. Raises BadInput naming file and field."""
+    remedy = "see bentos/sentiment/gates.yaml"
+    try:
+        return Gates.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"it cannot be read: {error}", where=str(path), remedy=remedy) from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"no YAML: {error}", where=str(path), remedy=remedy) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise BadInput(f"{field}: {first['msg']}", where=str(path), remedy=remedy) from error
+
+
+def decide(gates: Gates, candidate: Measures, champion: Measures | None) -> tuple[GateCheck, ...]:
+    """All checks: each floor, then each comparison. Without a champion (a first release) only the floors."""
+    checks = [
+        _check(f"{name} {measure}", candidate[name, measure], floor)
+        for name, floors in gates.floors.items()
+        for measure, floor in floors.items()
+    ]
+    if champion is not None:
+        against = gates.champion
+        checks += [
+            _check(f"{name} {measure} against the champion", candidate[name, measure], bound)
+            for name in against.slices
+            for measure in against.measures
+            for bound in [champion[name, measure] - against.no_worse_by]
+        ]
+    return tuple(checks)
+
+
+def _check(name: str, value: float, bound: float) -> GateCheck:
+    # Written as "not below": a measure that is no number fails.
+    return GateCheck(name, value, bound, passed=value >= bound)
+
+
+def explain(checks: Sequence[GateCheck]) -> str:
+    """The failed checks, each with by how much."""
+    failed = [check for check in checks if not check.passed]
+    return "; ".join(f"{c.name} is {c.value:.3f}, {-c.margin:.3f} below {c.bound:.3f}" for c in failed)

@@ -1,0 +1,63 @@
+"""MLflow as the steps use it: imported late, quiet, with its files below the state folder."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from coalmine.errors import BadInput, Missing
+from coalmine.release.git import Repository
+from coalmine.settings import Settings
+
+CANDIDATE = "candidate"
+CHAMPION = "champion"  # moved by release.closer alone
+TAG = "coalmine."
+
+
+def connect(settings: Settings) -> Any:
+    """The `mlflow` module, pointed at the settings' store. Makes the store's folder; the first use makes its tables.
+
+    Raises Missing where MLflow is not installed.
+    """
+    # Read by MLflow when it is imported. A user who wants its telemetry sets the variable.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        import mlflow  # noqa: PLC0415 (takes four seconds)
+    except ImportError as error:
+        raise Missing("mlflow is not installed", remedy="pip install 'coalmine[local]'") from error
+    # It logs each migration of its tables, and advice on pickle that does not apply to models of one's own.
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if not settings.mlflow_uri:
+        (settings.state / "mlflow").mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_registry_uri(settings.tracking_uri)
+    return mlflow
+
+
+def experiment(settings: Settings, client: Any) -> str:
+    """The id of the model's experiment, made where there is none."""
+    found = client.get_experiment_by_name(settings.model)
+    if found is not None:
+        return str(found.experiment_id)
+    # A server elsewhere has its own place for artifacts.
+    place = None if settings.mlflow_uri else (settings.state / "mlflow" / "artifacts").as_uri()
+    return str(client.create_experiment(settings.model, artifact_location=place))
+
+
+def head(project: Path) -> str:
+    """The commit that `project` stands on. Raises BadInput where there is none."""
+    sha = Repository(project).commit("HEAD")
+    if sha is None:
+        raise BadInput("no git commit to name as the source", where=str(project), remedy="git init, add and commit")
+    return sha
+
+
+def environment() -> str:
+    """sha256 over the installed distributions and their versions."""
+    found = {f"{item.name.lower()}=={item.version}" for item in importlib.metadata.distributions()}
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()
