@@ -1,0 +1,83 @@
+"""The long-running parts of one machine, as a list: what each is started with. The arms are apart, in `arms`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from coalmine.edge import process as nginx
+from coalmine.edge.config import EdgeConfig
+from coalmine.feedback import capture
+from coalmine.local.supervisor import Part
+from coalmine.release.answer import KEY_ENVIRONMENT
+from coalmine.settings import Settings
+
+# What a part may see of our environment: a token or a password in it is none of theirs.
+PASSED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV")
+
+
+def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of every part."""
+    environ = os.environ if environ is None else environ
+    kept = {name: environ[name] for name in PASSED if name in environ}
+    return kept | {"PYTHONUNBUFFERED": "1", "PYTHONNOUSERSITE": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+def arm_environment(settings: Settings) -> dict[str, str]:
+    """What an arm gets on top: paths, never secrets themselves."""
+    return environment() | {
+        KEY_ENVIRONMENT: str(settings.feedback_key),
+        capture.ENVIRONMENT: str(settings.predictions),
+        "BENTOML_HOME": str(settings.bentoml_home),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+
+
+def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
+    """What `up` keeps running, in the order of starting."""
+    env, ports = environment(), settings.ports
+    python = [sys.executable, "-m"]
+    found = [
+        Part(
+            "feedback",
+            [*python, "coalmine.feedback.api", *_options(settings)],
+            env,
+            "takes votes and corrections",
+            f"http://127.0.0.1:{ports.feedback}/healthz",
+        ),
+        Part(
+            "judge",
+            [
+                *[*python, "coalmine.judge", "--port", str(ports.judge), "--database", str(settings.judge_database)],
+                *["--access-log", str(settings.access_log), "--feedback", str(settings.feedback_database)],
+                *["--policies", str(settings.policies)],
+            ],
+            env,
+            "judges the canary; its page shows it",
+            f"{settings.judge_url}/healthz",
+        ),
+        Part("nginx", nginx.command(edge), env, "takes the requests and splits them", ""),
+    ]
+    if not settings.mlflow_uri:
+        store, artifacts = settings.tracking_uri, str(settings.state / "mlflow" / "artifacts")
+        found.append(
+            Part(
+                "mlflow",
+                [
+                    *[*python, "coalmine.local.mlflow_server", "--port", str(ports.mlflow)],
+                    *["--store", store, "--artifacts", artifacts],
+                ],
+                env,
+                "the model registry and its page",
+                f"{settings.mlflow_url}/health",
+            )
+        )
+    return found
+
+
+def _options(settings: Settings) -> list[str]:
+    return [
+        *["--port", str(settings.ports.feedback), "--database", str(settings.feedback_database)],
+        *["--key", str(settings.feedback_key)],
+    ]
