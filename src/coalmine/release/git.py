@@ -1,6 +1,6 @@
 """Git by its own program, as far as releases need it: read at a commit, commit without a work tree, move a branch.
 
-Nothing here knows what a release is. Commits are made beside work trees and indexes, so a person's are never in the way.
+Nothing here knows what a release is. Commits are made beside work trees and indexes: a person's stay as they are.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def create_bare(path: Path, *, hooks: Mapping[str, str]) -> Repository:
         raise Missing("git is not installed", remedy="sudo apt-get install git")
     path.mkdir(parents=True, exist_ok=True)
     repository = Repository(path, bare=True)
-    repository.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main")
+    repository.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1")
     folder = path / "hooks"
     folder.mkdir(exist_ok=True)
     # A person's global core.hooksPath would take these hooks' place and let every push through.
