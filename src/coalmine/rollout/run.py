@@ -23,6 +23,7 @@ from coalmine.rollout.state import (
     Event,
     Facts,
     Health,
+    Spec,
     State,
     Step,
     Target,
@@ -70,9 +71,7 @@ class Store(Protocol):
     def load(self, model: str) -> Saved | None:
         """What was saved last."""
 
-    def save(
-        self, model: str, saved: Saved, *, t: float, events: Sequence[Event] = (), ending: Ending | None = None
-    ) -> None:
+    def save(self, model: str, saved: Saved, *, events: Sequence[Event] = (), ending: Ending | None = None) -> None:
         """All of it in one transaction."""
 
 
@@ -100,7 +99,7 @@ class Status:
 
 
 class Rollout:
-    """One model's rollout on this machine. One thread calls `tick` a few times a second; it does little if nothing is due.
+    """One model's rollout on this machine. One thread calls `tick` a few times a second; most calls do little.
 
     `drain_seconds`: how long requests may be in flight, so above the edge's time-out.
     """
@@ -113,6 +112,8 @@ class Rollout:
         self._drain = drain_seconds
         self._saved = store.load(model)
         self._in_force: Split | None = None
+        self._ahead: Split | None = None  # in force, but not saved yet: stays in force until it is
+        self._health: dict[Slot, ArmStatus] = {}
         self._trouble: dict[Slot, str] = {}
         self._next_due = self._next_watch = 0.0
         self._seen: Target | None = None
@@ -148,7 +149,7 @@ class Rollout:
             self._saved = Saved(State(), target.canary, target.terms)
         elif (self._saved.canary, self._saved.terms) != (target.canary, target.terms):
             self._saved = replace(self._saved, canary=target.canary, terms=target.terms)
-            self._store.save(self._model, self._saved, t=self._clock.now())
+            self._store.save(self._model, self._saved)
 
     def _schedule(self, now: float, *, due: bool, watch: bool) -> None:
         """At a fixed rate, without catching up on what was missed."""
@@ -164,25 +165,28 @@ class Rollout:
             return
         step = self._answered(saved, target, due=due)
         before, after = split_of(saved.state), split_of(step.state)
+        events = [replace(event, t=self._clock.now()) for event in step.events]
         if _takes_traffic_away(saved.state, step.state):
+            self._ahead = after
             self._apply(after)
-            step = replace(step, events=(*step.events, Event("traffic_back", weight=0)))
-        if step.state != saved.state or step.events:
+            events.append(Event("traffic_back", weight=0, attempt=saved.state.attempt, t=self._clock.now()))
+        if step.state != saved.state or events:
             new = replace(saved, state=step.state)
-            self._store.save(self._model, new, t=self._clock.now(), events=step.events, ending=step.ending)
+            self._store.save(self._model, new, events=events, ending=step.ending)
             self._saved = new
+        self._ahead = None
         if after != before or tenants_of(step.state) != tenants_of(saved.state):
             self._put_in_force(step.state)
         self._tell(step)
 
     def _answered(self, saved: Saved, target: Target | None, *, due: bool) -> Step:
         state = saved.state
-        tenants = tenants_of(state)
+        self._health = {slot: self._look(slot, spec) for slot, spec in tenants_of(state).items()}
         facts = Facts(
             now=self._clock.now(),
             target=target,
-            primary=self._health(state.primary_slot, free=tenants[state.primary_slot] is None),
-            canary=self._health(state.canary_slot, free=tenants[state.canary_slot] is None),
+            primary=self._health[state.primary_slot],
+            canary=self._health[state.canary_slot],
             due=due,
             terms=saved.terms,
             drain_seconds=self._drain,
@@ -194,15 +198,15 @@ class Rollout:
             answer = self._caller.ask(said, saved.canary)
             facts = replace(facts, answers=(*facts.answers, answer))
 
-    def _health(self, slot: Slot, *, free: bool) -> ArmStatus:
-        if free:
+    def _look(self, slot: Slot, spec: Spec | None) -> ArmStatus:
+        if spec is None:
             return _FREE
         if slot in self._trouble:
             return ArmStatus(Health.CRASHED, self._trouble[slot])
         return self._arms.ready(slot)
 
     def _put_in_force(self, state: State) -> None:
-        self._apply(split_of(state))
+        self._apply(self._ahead or split_of(state))
         for slot, spec in tenants_of(state).items():
             self._trouble.pop(slot, None)
             try:
@@ -231,13 +235,13 @@ class Rollout:
                 return
 
     def status(self, target: Target | None = None) -> Status:
-        """What there is to see now. Asks the arms, changes nothing."""
+        """What there is to see now; the arms as the last tick found them."""
         state, now = self.state, self._clock.now()
         tenants = tenants_of(state)
         split = split_of(state)
         slots = {}
         for slot, spec in tenants.items():
-            arm = self._health(slot, free=spec is None)
+            arm = self._health.get(slot, _FREE)
             slots[str(slot)] = {
                 "release": str(spec.release) if spec else "",
                 "faults": spec.faults if spec else "",

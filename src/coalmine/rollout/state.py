@@ -97,6 +97,8 @@ class Event:
     kind: str
     text: str = ""
     weight: int | None = None
+    attempt: int = 0
+    t: float = 0.0  # written by the driver: when it happened, in Unix seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,9 +103,7 @@ class SqliteStore:
                 remedy="it was written by another version: `coalmine down`, remove the row, `coalmine up`",
             ) from error
 
-    def save(
-        self, model: str, saved: Saved, *, t: float, events: Sequence[Event] = (), ending: Ending | None = None
-    ) -> None:
+    def save(self, model: str, saved: Saved, *, events: Sequence[Event] = (), ending: Ending | None = None) -> None:
         """State, events and ending in one transaction. A second ending of an attempt is not written."""
         state = saved.state
         with self._open(write=True) as db:
@@ -120,7 +118,7 @@ class SqliteStore:
             )
             db.executemany(
                 "INSERT INTO rollout_event (model, attempt, t, phase, kind, text, weight) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(model, state.attempt, t, state.phase or "", e.kind, e.text, e.weight) for e in events],
+                [(model, e.attempt, e.t, state.phase or "", e.kind, e.text, e.weight) for e in events],
             )
             if ending is not None:
                 db.execute(

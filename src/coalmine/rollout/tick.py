@@ -30,7 +30,7 @@ class Tick:
         starting = state.phase is Phase.INITIALIZING or (state.phase in ON_TRIAL and state.leaving is None)
         if starting and state.candidate is not None and not state.arm_started:
             self.change(arm_started=True)
-            self.events.append(Event("arm_started", str(state.candidate.release)))
+            self.note(str(state.candidate.release), kind="arm_started")
         if replace(split_of(self.state), epoch=0) != replace(split_of(self.before), epoch=0):
             self.change(epoch=self.before.epoch + 1)
         return Step(self.state, tuple(self.events), self.ending)
@@ -49,16 +49,16 @@ class Tick:
     def phase(self, phase: Phase) -> None:
         if phase is not self.state.phase:
             self.change(phase=phase, since=self.facts.now)
-            self.events.append(Event("phase", phase))
+            self.note(phase, kind="phase")
 
     def weight(self, weight: int) -> None:
         """Flagger's logical weight; nothing is recorded where it stays."""
         if weight != self.state.weight:
             self.change(weight=weight, served=self.state.served or weight > 0)
-            self.events.append(Event("weight", weight=weight))
+            self.note(kind="weight", weight=weight)
 
-    def note(self, text: str, *, kind: str = "note") -> None:
-        self.events.append(Event(kind, text))
+    def note(self, text: str = "", *, kind: str = "note", weight: int | None = None) -> None:
+        self.events.append(Event(kind, str(text), weight, self.state.attempt))
 
     def ask(self, what: Webhook | Metric, phase: Phase) -> Ask:
         return Ask(what, phase, self.state.checksum)
@@ -70,7 +70,7 @@ class Tick:
         """A new attempt, or the one that was waiting goes on."""
         if not (self.state.phase is Phase.WAITING and self.state.candidate == target.spec):
             self.change(attempt=self.state.attempt + 1, commit=target.commit, started=target.pushed)
-            self.events.append(Event("push_seen", str(target.spec.release)))
+            self.note(str(target.spec.release), kind="push_seen")
         self.change(candidate=target.spec, weight=0, failed_checks=0, served=False, verdict="", waiting_for="")
         self.change(arm_started=False, was_ready=False, unready_since=self.facts.now)
         if phase is not Phase.WAITING:
@@ -116,7 +116,7 @@ class Tick:
         self.change(unready_since=None)
         if not self.state.was_ready:
             self.change(was_ready=True)
-            self.events.append(Event("ready"))
+            self.note(kind="ready")
 
     def overdue(self) -> bool:
         """The arm has been down for longer than progressDeadlineSeconds."""
@@ -170,7 +170,7 @@ class Tick:
 
     def _verdict(self, spec: Spec | None, outcome: Outcome, reason: str) -> None:
         name = spec.release if spec else "nothing"
-        self.events.append(Event("verdict", f"{outcome} {name}: {reason}"))
+        self.note(f"{outcome} {name}: {reason}", kind="verdict")
         if outcome is not Outcome.PROMOTED:
             self.note(
                 f"Canary failed! Scaling down {self.canary.name}.{self.canary.namespace}: {reason}", kind="warning"
