@@ -1,0 +1,128 @@
+"""What each of Flagger's webhooks is answered. Success is 200, "no" is 409 with a sentence.
+
+CONTINUE is never a "no" of a `rollout` hook: each "no" there would count as a failed check. The hooks carry no
+credentials; they are hints, and the evidence comes from the log.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from coalmine.judge import decide
+from coalmine.judge.desk import Desk, Live
+from coalmine.records import Decision
+
+KINDS = (
+    "confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion", "rollback",
+    "post-rollout", "event",
+)  # fmt: skip
+_AGAIN_AFTER = 2.0  # seconds: an earned step that is not seen in the log by then was not taken
+Answer = tuple[int, str]
+_Word = Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Payload(BaseModel):
+    """Flagger's body. What it adds later is passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: _Word
+    namespace: _Word
+    phase: str = Field(default="", max_length=64)
+    checksum: str = Field(default="", max_length=256)
+    metadata: dict[str, str] | None = None
+
+    def meta(self, key: str) -> str:
+        return (self.metadata or {}).get(key, "")
+
+
+def answer(desk: Desk, kind: str, payload: Payload) -> Answer:
+    """Status and sentence. Raises BadInput where a new attempt's policy is broken."""
+    apart = _APART.get(kind)
+    if apart is not None:
+        return apart(desk, payload)
+    live = desk.ensure(
+        payload.namespace,
+        payload.name,
+        payload.checksum,
+        hint=payload.meta("release"),
+        again=kind == "confirm-rollout",
+    )
+    verdict = live.verdict(desk.clock())
+    if verdict.decision is Decision.ROLLBACK:
+        return 409, f"ROLLBACK: {verdict.reason}"
+    if kind == "confirm-promotion":
+        return (200 if verdict.decision is Decision.PROMOTE else 409), f"{verdict.decision}: {verdict.reason}"
+    if kind == "confirm-traffic-increase":
+        return _increase(desk, live, payload)
+    return 200, f"{verdict.decision}: {verdict.reason}"
+
+
+def _rollback(desk: Desk, payload: Payload) -> Answer:
+    live = desk.live(payload.namespace, payload.name)
+    if live is None or (payload.checksum and live.row.checksum != payload.checksum):
+        return 409, "no analysis of this release is running"
+    verdict = live.verdict(desk.clock())
+    after_promotion = payload.phase == "Succeeded"
+    if verdict.decision is Decision.ROLLBACK and live.state.latched_in_bake == after_promotion:
+        return 200, f"ROLLBACK: {verdict.reason}"
+    if after_promotion:
+        return 409, "the promoted release keeps within its tolerated rates"
+    return 409, f"{verdict.decision}: {verdict.reason}"
+
+
+def _post_rollout(desk: Desk, payload: Payload) -> Answer:
+    live = desk.live(payload.namespace, payload.name)
+    if live is None or (payload.checksum and live.row.checksum != payload.checksum):
+        return 200, "recorded: no analysis of this release is running"
+    desk.finish(live, succeeded=payload.phase == "Succeeded")
+    return 200, "recorded"
+
+
+def _increase(desk: Desk, live: Live, payload: Payload) -> Answer:
+    counting, policy = live.counting, live.policy
+    weight = counting.weight if counting.weight is not None and counting.exposed is not None else 0
+    earned = json.loads(live.row.granted).get(str(weight))
+    if earned is not None and not _was_not_taken(counting.seen, earned, weight=weight, payload=payload):
+        return 409, f"the step beyond {weight} % is earned already and not yet seen in the traffic"
+    refusal = _unearned(live, weight) if weight > 0 else ""
+    if refusal:
+        return 409, refusal
+    desk.grant(live, weight)
+    seen = counting.routed.get(str(weight), 0)
+    return 200, f"earned: {seen} canary requests at {weight} %, {policy.step_outcomes} needed" if weight else "earned"
+
+
+def _was_not_taken(seen: float, earned: float, *, weight: int, payload: Payload) -> bool:
+    """The log, or the caller's own word at weight 0, shows that the step never happened (a caller that died)."""
+    return seen > earned + _AGAIN_AFTER or (weight == 0 and payload.meta("weight") == "0")
+
+
+def _unearned(live: Live, weight: int) -> str:
+    policy = live.policy
+    seen = live.counting.routed.get(str(weight), 0)
+    if seen < policy.step_outcomes:
+        return f"{seen} of {policy.step_outcomes} canary requests at {weight} % so far"
+    extra = decide.extra_failures(live.state, policy)
+    if extra > policy.step_extra_failures:
+        return f"the next step would cost some {extra:.1f} failures, {policy.step_extra_failures:g} are allowed"
+    if policy.sample_ratio == "pause" and decide.log_e_sample_ratio(live.state, policy) > -math.log(policy.alpha):
+        return "the arms do not get the shares of traffic that the weights say: look at the routing"
+    return ""
+
+
+def _event(desk: Desk, payload: Payload) -> Answer:
+    del desk, payload
+    return 200, "recorded"
+
+
+_APART: dict[str, Callable[[Desk, Payload], Answer]] = {
+    "post-rollout": _post_rollout,
+    "rollback": _rollback,
+    "event": _event,
+}

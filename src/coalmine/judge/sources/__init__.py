@@ -1,0 +1,53 @@
+"""Where outcomes come from. A source that is down gives no data, and no data holds the canary: it is never health.
+
+A source reads on from a position and says where it got to. It keeps nothing that matters: the position is stored in
+the same transaction as what was counted from it, so that nothing is counted twice or lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+Position = dict[str, int | str]
+Item_co = TypeVar("Item_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[Item_co]):
+    """What was new, where to read on, whether there is more at once, and what could not be read."""
+
+    items: tuple[Item_co, ...]
+    position: Position | None
+    more: bool = False
+    skipped: int = 0
+
+
+class Source(Protocol[Item_co]):
+    """One method: read on from `position` (None: from now)."""
+
+    def read(self, position: Position | None) -> Batch[Item_co]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One request as the edge saw it. `seconds` is the service's own time where it reported one."""
+
+    t: float
+    arm: str  # "primary" or "canary"
+    release: str
+    weight: int
+    epoch: int
+    status: int
+    upstream_failed: bool
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The first vote on a prediction, for the release that the signed token names."""
+
+    release: str
+    predicted_at: float
+    t: float
+    good: bool
