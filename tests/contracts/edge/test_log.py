@@ -1,0 +1,121 @@
+"""The access log: one JSON object a line whatever a client sends, and nothing in it that entitles to anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from coalmine.edge import process
+
+if TYPE_CHECKING:
+    from tests.contracts.edge.conftest import Rig
+
+SIGNATURE = "c2lnbmF0dXJlLXNlY3JldA"
+TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("t", "seconds"), float),
+    **dict.fromkeys(("weight", "epoch", "status", "bytes"), int),
+    **dict.fromkeys(("id", "prediction", "arm", "slot", "release", "method", "path", "upstream_status"), str),
+    **dict.fromkeys(("upstream_seconds", "service_ms", "attempt", "user", "tls", "traceparent", "client_id"), str),
+}
+
+
+def test_a_prediction_leaves_one_line_with_all_that_the_judge_counts(rig: Rig) -> None:
+    rig.split(100)
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    answer = rig.ask(headers={"X-Attempt": "2", "traceparent": trace, "X-Request-Id": "order-4711"})
+    line = rig.lines(at_least=1)[-1]
+    token = answer.headers["x-prediction-id"]
+    assert token.split(".")[0] == line.pop("prediction")
+    assert abs(line.pop("t") - time.time()) < 5
+    assert float(line.pop("seconds")) < 2
+    assert float(line.pop("upstream_seconds")) < 2
+    assert len(line.pop("id")) == 32
+    assert line.pop("bytes") > 100
+    assert line == {
+        "arm": "canary",
+        "slot": "green",
+        "release": "m2-abc1235",
+        "weight": 100,
+        "epoch": 2,
+        "method": "POST",
+        "path": "/predict",
+        "status": 200,
+        "upstream_status": "200",
+        "service_ms": "1.3",
+        "attempt": "2",
+        "user": "",
+        "tls": "TLSv1.3",
+        "traceparent": trace,
+        "client_id": "order-4711",
+    }
+    headers = rig.green.seen[0][1]
+    assert (headers["traceparent"], headers["x-request-id"]) == (trace, "order-4711")
+
+
+def test_whatever_a_client_sends_each_line_is_json_with_the_right_types(rig: Rig) -> None:
+    host = b"Host: localhost\r\nContent-Length: 0\r\n"
+    nasty = [
+        b"POST /%22%0a%00%7f HTTP/1.1\r\n" + host + b"\r\n",
+        b'POST /"quoted"\\ HTTP/1.1\r\n' + host + b"\r\n",
+        b"POST /%ff%fe HTTP/1.1\r\n" + host + b"\r\n",
+        b"POST /\xff\xfe\xc3\x28 HTTP/1.1\r\n" + host + b"\r\n",
+        b'POST /predict?a=%0a"\xff HTTP/1.1\r\n' + host + b"\r\n",
+        b'POST /predict HTTP/1.1\r\nX-Request-Id: a"b\xff\r\nX-Attempt: 1,"x":2\r\ntraceparent: "\xff\r\n'
+        + host
+        + b"\r\n",
+        b"BREW /predict HTTP/1.1\r\n" + host + b"\r\n",
+        b'"\xff GARBAGE\r\n\r\n',
+        b"\x16\x03\x01\x00\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: a b\xff\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nX-Folded: a\r\n b\r\nContent-Length: x\r\n\r\n",
+    ]
+    for request in nasty:
+        rig.raw(request + b"", wait=0.3)
+    lines = rig.lines(at_least=len(nasty))
+    assert len(lines) >= len(nasty)
+    for line in lines:
+        assert {key: isinstance(line[key], kind) for key, kind in TYPES.items()} == dict.fromkeys(TYPES, True)
+        assert set(line) == set(TYPES)
+        assert len(json.dumps(line)) < 1500
+
+
+def test_the_signature_of_a_prediction_id_is_in_no_log(rig: Rig) -> None:
+    answer = rig.ask()
+    assert SIGNATURE in answer.headers["x-prediction-id"]
+    rig.ask("/feedback", headers={"X-Prediction-Id": answer.headers["x-prediction-id"]})
+    rig.lines(at_least=2)
+    written = b"".join(path.read_bytes() for path in rig.config.logs.iterdir())
+    assert SIGNATURE.encode() not in written
+
+
+def test_a_killed_nginx_has_written_every_outcome_that_a_client_has_seen(rig: Rig) -> None:
+    connection = rig.connect()
+    for _ in range(50):
+        rig.ask(on=connection)
+    time.sleep(0.02)  # the line follows the answer's last byte
+    for pid in (*_children(rig.nginx.pid), rig.nginx.pid):
+        os.kill(pid, signal.SIGKILL)
+    rig.nginx.wait(5)
+    assert len(rig.lines()) == 50
+
+
+def test_after_the_log_is_moved_away_nginx_goes_on_in_a_new_one(rig: Rig) -> None:
+    rig.ask()
+    rig.lines(at_least=1)
+    rig.config.access_log.rename(rig.config.access_log.with_suffix(".1"))
+    assert process.reopen_logs(rig.config)
+    until = time.monotonic() + 5
+    while not rig.config.access_log.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    rig.ask()
+    assert len(rig.lines(at_least=1)) == 1
+
+
+def _children(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:  # noqa: PTH123 - no file on a disk
+        return [int(child) for child in stream.read().split()]
