@@ -1,0 +1,63 @@
+"""A policy is data: an empty one is good, a wrong one names line and field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from coalmine.errors import BadInput
+from coalmine.judge.policy import Role, load_policy, schema
+
+
+def test_an_empty_policy_judges_errors_latency_and_feedback() -> None:
+    policy = load_policy("")
+    assert list(policy.metrics) == ["errors", "latency", "feedback"]
+    assert sum(policy.weights().values()) == pytest.approx(1.0)
+    assert policy == load_policy("version: 1")
+
+
+def test_what_is_given_overrides_in_part() -> None:
+    policy = load_policy("metrics:\n  feedback: {role: guardrail, odds_ratio_promote: 1.5}\nalpha: 0.001\n")
+    assert policy.metrics["feedback"].role is Role.GUARDRAIL
+    assert policy.metrics["errors"] == load_policy("").metrics["errors"]
+
+
+def test_two_metrics_of_one_kind_may_differ() -> None:
+    policy = load_policy("metrics:\n  slow_tail: {kind: latency, edge_seconds: 1.0, share: 0.01}\n")
+    assert policy.metrics["slow_tail"].kind == "latency"
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "says"),
+    [
+        ("alpha: 0.01\nbeta: 2\n", "policy:2", "beta"),
+        ("metrics:\n  errors:\n    weigth: 3\n", "policy:3", "metrics.errors.weigth"),
+        ("metrics:\n  latency:\n    role: guard\n", "policy:3", "metrics.latency.role"),
+        ("metrics:\n  speed: {}\n", "policy:2", "metrics.speed"),
+        ("bake:\n  second: 3\n", "policy:2", "bake.second"),
+        ("a: [\n", "policy:2", ""),
+        ("- 1\n", "policy:1", "the whole"),
+        ("version: 2\n", "policy:1", "version"),
+        ("metrics:\n  feedback: {against: tolerated}\n", "policy:2", "tolerated_rate"),
+        ("metrics: {errors: {role: observe}, latency: {role: observe}}", "policy:1", "guardrail"),
+        ("minimum_seconds: 10\nmaximum_seconds: 5\n", "policy:1", "maximum_seconds"),
+    ],
+)
+def test_a_mistake_is_named_with_line_and_field(text: str, where: str, says: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_policy(text)
+    assert caught.value.where == where
+    assert says in caught.value.what
+
+
+def test_a_missing_file_is_a_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="nowhere"):
+        load_policy(tmp_path / "nowhere.yaml")
+
+
+def test_the_schema_is_json_and_knows_the_fields() -> None:
+    text = json.dumps(schema())
+    assert "edge_seconds" in text
+    assert "on_inconclusive" in text
