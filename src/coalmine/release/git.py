@@ -196,7 +196,8 @@ class Repository:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             self.run("read-tree", tree, environ=index)
             if content is None:
-                self.run("update-index", "--force-remove", "--", path, environ=index)
+                gone = f"0 {NOTHING}\t{path}\0"  # --force-remove wants a work tree
+                self.run("update-index", "-z", "--index-info", stdin=gone, environ=index)
             else:
                 sha = self.run("hash-object", "-w", "--stdin", stdin=content).strip()
                 self.run("update-index", "--add", "--replace", "--cacheinfo", f"100644,{sha},{path}", environ=index)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +94,7 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
     (tmp_path / "gitconfig").write_text("[user]\n\tname = A Person\n\temail = person@example.org\n", encoding="utf-8")
@@ -112,4 +111,4 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     shutil.copytree(ROOT / "flagger" / "sentiment", project / "flagger" / "sentiment")
     made.write("flagger/sentiment/policy.yaml", "drills: false\n")
     made.commit("begin")
-    yield made
+    return made
