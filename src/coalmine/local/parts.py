@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 
@@ -57,7 +58,8 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
             "judges the canary; its page shows it",
             f"{settings.judge_url}/healthz",
         ),
-        Part("nginx", nginx.command(edge), env, "takes the requests and splits them", ""),
+        # QUIT: requests in flight are answered first.
+        Part("nginx", nginx.command(edge), env, "takes the requests and splits them", end=signal.SIGQUIT),
     ]
     if not settings.mlflow_uri:
         store, artifacts = settings.tracking_uri, str(settings.state / "mlflow" / "artifacts")

@@ -9,26 +9,30 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
+_CLOCK = 0.05  # seconds; creation times are counted in ticks of 10 ms
 GRACE = 15.0  # seconds between TERM and KILL: above the edge's longest request
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of a started process. `marks` says what it was started for (a release id, a port)."""
+    """What is known of a started process. `marks` says what it was started for; `end` is the signal that ends it."""
 
     name: str
     pid: int
     created: float
     marks: dict[str, str] = field(default_factory=dict)
+    end: int = signal.SIGTERM
+    program: str = ""
 
 
 def start(
@@ -39,6 +43,7 @@ def start(
     env: Mapping[str, str],
     log: Path,
     marks: Mapping[str, str] | None = None,
+    end: int = signal.SIGTERM,
     piped: bool = False,
 ) -> tuple[Record, subprocess.Popen[bytes]]:
     """Start `command`, its output appended to `log`, and record it as `name`. With `piped` its stdin is ours."""
@@ -52,9 +57,20 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in our terminal is for us; we then stop the children in order
         )
-    record = Record(name, child.pid, psutil.Process(child.pid).create_time(), dict(marks or {}))
+    record = Record(name, child.pid, born(child.pid), dict(marks or {}), end, _program(command[0]))
     write(folder, record)
     return record, child
+
+
+def born(pid: int) -> float:
+    """When a process was created, in Unix seconds."""
+    return psutil.Process(pid).create_time()
+
+
+def _program(name: str) -> str:
+    """The file that runs: as the system names it, with links resolved."""
+    found = shutil.which(name)
+    return str(Path(found).resolve()) if found else name
 
 
 def write(folder: Path, record: Record) -> None:
@@ -79,7 +95,7 @@ def forget(folder: Path, name: str) -> None:
 
 def rename(folder: Path, record: Record, *, name: str, marks: Mapping[str, str]) -> Record:
     """The same process under another name: a warm spare that became an arm."""
-    renamed = Record(name, record.pid, record.created, dict(marks))
+    renamed = replace(record, name=name, marks=dict(marks))
     write(folder, renamed)
     forget(folder, record.name)
     return renamed
@@ -92,49 +108,70 @@ def alive(record: Record | None) -> bool:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(record.pid, os.WNOHANG)  # reaps it if it is our child and has ended
     try:
-        process = psutil.Process(record.pid)
-        return abs(process.create_time() - record.created) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
+        return _same(record) and psutil.Process(record.pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
 def terminate(record: Record) -> None:
-    """Ask it to end: TERM to the process itself, which ends its own children in order."""
+    """Ask it to end; it ends its own children in order."""
     if alive(record):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(record.pid, signal.SIGTERM)
+        _signal(record, record.end)
 
 
 def stop(record: Record, *, grace: float = GRACE) -> None:
-    """TERM, wait, and then KILL whatever of its session is left. Returns when it is gone."""
-    family = _family(record)
-    terminate(record)
+    """Ask it and all of its session to end, wait, and kill whatever is left. Returns when they are gone.
+
+    Its session outlives it: nginx's workers go on without their master, and hold its ports.
+    """
+    family = session(record)
+    for member in family[:1] if alive(record) else family:
+        _signal(member, record.end)
     deadline = time.monotonic() + grace
-    while alive(record) and time.monotonic() < deadline:
+    while any(alive(member) for member in family) and time.monotonic() < deadline:
         time.sleep(0.02)
     for member in family:
         if alive(member):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(member.pid, signal.SIGKILL)
+            _signal(member, signal.SIGKILL)
     while any(alive(member) for member in family):
         time.sleep(0.02)
 
 
-def _family(record: Record) -> list[Record]:
-    """The process and its descendants, each with its creation time, the eldest first."""
-    if not alive(record):
+def session(record: Record) -> list[Record]:
+    """The living processes of the session that it began, itself first.
+
+    A session's id is not given away again as long as one of them lives. Afterwards it may be: so nothing counts that
+    is older, runs another program, or was started after a reboot or by whoever has that pid now.
+    """
+    if record.created < psutil.boot_time() or (psutil.pid_exists(record.pid) and not _same(record)):
         return []
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError, PermissionError):
+            if os.getsid(pid) == record.pid and (created := born(pid)) > record.created - _CLOCK:
+                member = psutil.Process(pid)
+                if pid == record.pid or member.exe() == record.program:
+                    found.append(replace(record, pid=pid, created=created))
+    return sorted(found, key=lambda member: member.pid != record.pid)
+
+
+def _same(record: Record) -> bool:
+    """Whether the pid is still that process's, be it a zombie."""
     try:
-        children = psutil.Process(record.pid).children(recursive=True)
-        return [record, *(Record(record.name, child.pid, child.create_time()) for child in children)]
+        return abs(born(record.pid) - record.created) < _CLOCK
     except psutil.NoSuchProcess:
-        return [record]
+        return False
+
+
+def _signal(record: Record, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(record.pid, number)
 
 
 def memory(record: Record) -> int:
-    """Proportional set size in bytes of the process with its descendants; 0 where it has gone or may not be read."""
+    """Proportional set size in bytes of its whole session; 0 where it has gone or may not be read."""
     total = 0
-    for member in _family(record):
+    for member in session(record):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             total += getattr(psutil.Process(member.pid).memory_full_info(), "pss", 0)
     return total

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ class Part:
     env: Mapping[str, str]
     about: str
     url: str = ""
+    end: int = signal.SIGTERM
 
     @property
     def digest(self) -> str:
@@ -66,7 +68,9 @@ class Supervisor:
                     continue
                 log.info("replacing", part=part.name, why="its settings changed")
                 process.stop(record)
-            elif life.started:
+            elif record is not None:
+                process.stop(record)  # what it has left behind, such as workers that hold its port
+                process.forget(self.folder, part.name)
                 self._died(part, life)
             if time.monotonic() >= life.not_before:
                 self._start(part, life)
@@ -79,6 +83,7 @@ class Supervisor:
             env=part.env,
             log=self.logs / f"{part.name}.log",
             marks={"digest": part.digest},
+            end=part.end,
         )
         self._children[part.name] = child
         life.started = time.monotonic()
@@ -86,22 +91,12 @@ class Supervisor:
 
     def _died(self, part: Part, life: _Life) -> None:
         """A part that had run a minute starts anew at once, others after a growing pause."""
-        self._children.pop(part.name).poll()
+        if (child := self._children.pop(part.name, None)) is not None:
+            child.poll()
         life.failures = 1 if time.monotonic() - life.started > 60 else life.failures + 1
-        life.started = 0.0  # so that one death is counted once
         pause = 0.0 if life.failures == 1 else min(LONGEST_PAUSE, 2.0 ** (life.failures - 2))
         life.not_before = time.monotonic() + pause
         log.warning("ended by itself", part=part.name, again_in=pause, log=str(self.logs / f"{part.name}.log"))
 
     def running(self, name: str) -> bool:
         return process.alive(process.read(self.folder, name))
-
-    def stop(self) -> None:
-        """End every part, the last of the list first: the edge is listed last and so stops taking requests first."""
-        for part in reversed(self.parts):
-            record = process.read(self.folder, part.name)
-            if record is not None:
-                process.stop(record)
-                process.forget(self.folder, part.name)
-        for child in self._children.values():
-            child.poll()
