@@ -1,7 +1,7 @@
 """Sentences rated by some 20 people each (Hutto & Gilbert, ICWSM 2014), in four domains, split by document.
 
-Files `<name>_GroundTruth.txt` (id, mean, text) and `<name>_anonDataRatings.txt` (id, mean, sd, ratings as JSON), without a
-header. One begins with a BOM, 21 rows are out of order, and 198 tweets carry another mean in the first file than in
+Files `<name>_GroundTruth.txt` (id, mean, text) and `<name>_anonDataRatings.txt` (id, mean, sd, ratings as JSON), with
+no header. One begins with a BOM, 21 rows are out of order, and 198 tweets carry another mean in the first file than in
 the ratings: so rows are joined by id, and means are taken from the ratings.
 """
 
@@ -125,7 +125,7 @@ def _load(domain: str, path: Path) -> tuple[Sentence, ...]:
     texts = table(files[names[0]], columns=3, name=names[0])
     if len(rated) != len(texts):
         raise BadInput(f"{len(texts)} texts but {len(rated)} rated ids", where=names[1])
-    return tuple(_sentence(domain, number, html.unescape(text), rated[number]) for number, _, text in texts)
+    return tuple(_sentence(domain, number, _plain(text), rated[number]) for number, _, text in texts)
 
 
 def table(content: bytes, *, columns: int, name: str) -> list[list[str]]:
@@ -136,6 +136,11 @@ def table(content: bytes, *, columns: int, name: str) -> list[list[str]]:
         if len(row) != columns:
             raise BadInput(f"line {number} has {len(row)} columns, not {columns}", where=name)
     return found
+
+
+def _plain(text: str) -> str:
+    """Without HTML's entities: some of the texts were escaped twice (`&amp;amp;`)."""
+    return html.unescape(html.unescape(text))
 
 
 def _sentence(domain: str, number: str, text: str, rated: list[str]) -> Sentence:

@@ -64,11 +64,16 @@ def archive(cache: Path | None = None) -> Path:
 
 def members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     """The named files of the inner archive in the sdist at `path`. Raises BadInput where it is not the one measured."""
-    with tarfile.open(path, "r:gz") as outer:
-        inner = _read(outer, INNER)
-    _check(inner, INNER_SHA256, INNER)
-    with tarfile.open(fileobj=io.BytesIO(inner), mode="r:gz") as tar:
-        return {name: _read(tar, f"{_FOLDER}/{name}") for name in names}
+    try:
+        with tarfile.open(path, "r:gz") as outer:
+            inner = _read(outer, INNER)
+        _check(inner, INNER_SHA256, INNER)
+        with tarfile.open(fileobj=io.BytesIO(inner), mode="r:gz") as tar:
+            return {name: _read(tar, f"{_FOLDER}/{name}") for name in names}
+    except (tarfile.TarError, OSError) as error:
+        raise BadInput(
+            f"no readable archive: {error}", where=str(path), remedy="delete it: it is fetched again"
+        ) from error
 
 
 def _read(tar: tarfile.TarFile, name: str) -> bytes:

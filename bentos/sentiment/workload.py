@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from coalmine.errors import BadInput
 from coalmine.steps.workload import Row
 
-from . import data, model
+from . import data, training
 
 
 class Sentiment:
@@ -26,14 +26,14 @@ class Sentiment:
     def fit(self, rows: Sequence[Row], *, seed: int, options: Mapping[str, object]) -> Any:
         """Raises BadInput for an unknown option or value."""
         try:
-            chosen = model.Options.model_validate(dict(options))
+            chosen = training.Options.model_validate(dict(options))
         except ValidationError as error:
             first = error.errors()[0]
-            known = ", ".join(model.Options.model_fields)
+            known = ", ".join(training.Options.model_fields)
             raise BadInput(
                 first["msg"], where=f"option {'.'.join(map(str, first['loc']))}", remedy=f"one of {known}"
             ) from error
-        return model.fit(rows, seed=seed, options=chosen)
+        return training.fit(rows, seed=seed, options=chosen)
 
 
 workload = Sentiment()

@@ -1,4 +1,4 @@
-"""Builds one Bento in a process of its own: `python -m coalmine.steps.bento < order.json`, BENTOML_HOME in the environment.
+"""Builds one Bento in a process of its own: `python -m coalmine.steps.bento < order.json`, with BENTOML_HOME set.
 
 BentoML reads its home once for each process, imports the service by the name `service` and leaves it in `sys.modules`:
 a second build in the same process, of another commit or in another folder, would get the first one's.
@@ -11,7 +11,7 @@ import sys
 
 
 def main() -> None:
-    """Read {service, name, version, labels, packages, context} from standard input, write the Bento's path to output."""
+    """Read {service, name, version, labels, packages, context} from standard input; write the Bento's path."""
     import bentoml.bentos  # noqa: PLC0415 (heavy: nothing at import)
 
     order = json.load(sys.stdin)

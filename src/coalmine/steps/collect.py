@@ -138,7 +138,7 @@ def digest(rows: Iterable[Row]) -> str:
 
 def store(folder: Path, rows: Sequence[Row], *, sources: tuple[str, ...]) -> Dataset:
     """Write the rows, sorted, into `folder`. Raises BadInput for rows that no classifier can be trained on."""
-    import pyarrow  # noqa: PLC0415 (heavy: only where rows are written)
+    import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 (ships no types; heavy: only where it writes)
     from pyarrow import parquet  # noqa: PLC0415 (as above)
 
     positives = sum(row.label for row in rows)
@@ -152,7 +152,7 @@ def store(folder: Path, rows: Sequence[Row], *, sources: tuple[str, ...]) -> Dat
     handle, draft = tempfile.mkstemp(dir=folder, prefix=".draft-")
     os.close(handle)
     try:
-        parquet.write_table(pyarrow.table(columns), draft)
+        parquet.write_table(pa.table(columns), draft)
         Path(draft).replace(path)  # a reader sees the whole file or none
     finally:
         Path(draft).unlink(missing_ok=True)

@@ -94,6 +94,8 @@ def _sources(project: Path, model: str, sha: str, *, into: Path) -> None:
         tar.extractall(into, filter="data")
     if not (into / "service.py").is_file():
         raise BadInput("no service.py", where=f"bentos/{model}", remedy="see bentos/sentiment/service.py")
+    if (into / "model").exists():
+        raise BadInput("`model/` is where the trained model goes", where=f"bentos/{model}", remedy="rename yours")
 
 
 def _model(settings: Settings, version: ModelVersion, release: ReleaseId, *, sha: str, into: Path) -> None:
@@ -148,7 +150,8 @@ def _build(
         "context": str(context),
     }
     settings.bentoml_home.mkdir(parents=True, exist_ok=True)
-    environ = os.environ | {"BENTOML_HOME": str(settings.bentoml_home), "BENTOML_DO_NOT_TRACK": "true"}
+    # Without `no_image` BentoML looks for uv, and installs it by itself, even where nothing is to be locked.
+    own = {"BENTOML_HOME": str(settings.bentoml_home), "BENTOML_ENABLE_FEATURES": "no_image"}
     try:
         done = subprocess.run(
             [sys.executable, "-m", "coalmine.steps.bento"],
@@ -158,15 +161,18 @@ def _build(
             timeout=_SECONDS,
             check=False,
             cwd=context,
-            env=environ,
+            env=os.environ | own | {"BENTOML_DO_NOT_TRACK": "true"},
         )
     except subprocess.TimeoutExpired as error:
         raise Temporary(f"BentoML was not done after {_SECONDS} s", where=str(release)) from error
     path = settings.bentoml_home / "bentos" / version.model / str(release)
     # A second `package` at the same time may have been first; either build is the same release.
     if done.returncode and not (path / "bento.yaml").is_file():
-        said = done.stderr.strip().splitlines() or ["nothing was said"]
-        raise Broken(f"BentoML could not build it: {said[-1]}", where=f"bentos/{version.model}/service.py")
+        _, _, said = done.stderr.strip().rpartition("\n  ")  # what follows a traceback's last indented line
+        words = " ".join(said.split("\n", maxsplit=1)[-1].split())
+        raise Broken(
+            f"BentoML could not build it: {words or 'it said nothing'}", where=f"bentos/{version.model}/service.py"
+        )
 
 
 def digest(bento: Path) -> str:
