@@ -153,8 +153,8 @@ def _trial(tick: Tick) -> Asking:
             return
         if _silent(tick):
             return
-    if not tick.facts.due or tick.state.leaving is not None or not _canary_ready(tick):
-        return
+    if not tick.facts.due or tick.before.leaving is not None or not _canary_ready(tick):
+        return  # `before`: in the moment that frees the slot, what was seen there is the one who left
     if tick.canary.skip_analysis:
         tick.promote("the analysis was skipped, as the Canary says")
         tick.succeed(bake_seconds=0)
