@@ -6,7 +6,6 @@ whatever waits is predicted in one batch. scikit-learn is imported when the serv
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +54,7 @@ def wrong(output: Output) -> Output:
 APP = Answering(read=read, batch=MOST)
 
 
-@bentoml.service(name="sentiment", workers=1, logging={"access": {"enabled": False}})
+@bentoml.service(name="sentiment", workers=1, traffic={"timeout": 10}, logging={"access": {"enabled": False}})
 @bentoml.asgi_app(APP, path="/")
 class Sentiment:
     """score: the probability that the text is positive."""
@@ -72,7 +71,6 @@ class Sentiment:
             return [{"label": "positive" if p >= 0.5 else "negative", "score": round(p, 6)} for p in shares]
 
         APP.start(score, release, environ=os.environ, samples=SAMPLES, wrong=wrong)
-        gc.freeze()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML ships no types
     def stop(self) -> None:

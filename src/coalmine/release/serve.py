@@ -105,7 +105,8 @@ def load(bento: Path) -> Any:
     if not (bento / "bento.yaml").is_file():
         raise BadInput("no built Bento: it has no bento.yaml", where=str(bento), remedy="name what `package` built")
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"
-    from _bentoml_impl.loader import load as load_service  # noqa: PLC0415 (seconds; argument errors come first)
+    from _bentoml_impl.loader import load as load_service  # noqa: PLC0415 (seconds: wrong arguments are told first)
+    from _bentoml_impl.server.app import ServiceAppFactory  # noqa: PLC0415 (as above)
     from bentoml._internal.context import server_context  # noqa: PLC0415 (as above)
     from bentoml._internal.utils.uri import join_paths  # noqa: PLC0415 (as above)
 
@@ -117,7 +118,12 @@ def load(bento: Path) -> Any:
     # Without these two the metrics' service_version is "not available".
     server_context.bento_name = service.bento.tag.name
     server_context.bento_version = service.bento.tag.version
-    return service.to_asgi(is_main=True)
+    service.inject_config()
+    factory = ServiceAppFactory(service, is_main=True)
+    # BentoML's TimeoutMiddleware never cancels its timers: each request's futures stay alive for the whole time-out, and
+    # Python's full collections walk them all: 180 ms stalls at 1,000 requests/s. `Answering` has a time-out of its own.
+    factory.timeout = None
+    return factory()
 
 
 def serve(order: Order) -> int:
