@@ -1,0 +1,213 @@
+"""A real judge process: Flagger's webhooks over HTTP, and kill -9 at any moment."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from running import KEY, Running, judge, line
+
+NEW, OLD = "m2-abcdef0", "m1-abcdef0"
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with judge(tmp_path) as process:
+        yield process
+
+
+class Traffic:
+    """120 requests a second in the log's own time, which ends about now."""
+
+    def __init__(self, running: Running, *, behind: float = 60.0, seed: int = 1) -> None:
+        self.running, self.t, self.rng, self.epoch = running, time.time() - behind, random.Random(seed), 1
+
+    def step(self, weight: int, seconds: float, *, bad: float = 0.0, canary: str = NEW, primary: str = OLD) -> None:
+        self.epoch += 1
+        self.more(weight, seconds, bad=bad, canary=canary, primary=primary)
+
+    def more(self, weight: int, seconds: float, *, bad: float = 0.0, canary: str = NEW, primary: str = OLD) -> None:
+        lines = []
+        for _ in range(int(120 * seconds)):
+            self.t += 1 / 120
+            is_canary = self.rng.random() < weight / 100
+            failed = self.rng.random() < bad and (is_canary or weight == 0)
+            arm, release = ("canary", canary) if is_canary else ("primary", primary)
+            status = 500 if failed else 200
+            lines.append(line(round(self.t, 3), arm, release, weight=weight, epoch=self.epoch, status=status))
+        self.running.write(*lines)
+
+
+def begin(running: Running, **more: object) -> None:
+    assert running.hook("confirm-rollout", **more)[0] == 200
+    assert running.hook("pre-rollout", **more)[0] == 200
+    assert running.hook("confirm-traffic-increase", **more) == (200, "earned\n")
+
+
+def test_a_healthy_release_earns_its_steps_and_is_promoted(running: Running) -> None:
+    begin(running)
+    traffic = Traffic(running)
+    traffic.step(10, 1)
+    status, text = running.hook("confirm-traffic-increase")
+    assert (status, "of 50 canary requests at 10 %" in text) == (409, True)
+    assert running.hook("rollout")[0] == 200, "CONTINUE is never a failed check"
+    traffic.more(10, 7)
+    assert running.hook("confirm-traffic-increase")[0] == 200
+    assert running.hook("confirm-traffic-increase")[0] == 409, "one step is not earned twice"
+    traffic.step(30, 6)
+    assert running.hook("confirm-promotion")[0] == 409
+    traffic.step(50, 25)
+    assert running.hook("rollback")[0] == 409
+    status, text = running.hook("confirm-promotion")
+    assert status == 200, text
+    assert text.startswith("PROMOTE: canary errors 0.0 % (0 of ")
+    traffic.step(0, 1, primary=NEW)
+    assert running.hook("post-rollout", phase="Succeeded")[0] == 200
+    found = running.analysis()
+    assert (found["status"], found["outcome"], found["decision"]) == ("baking", "promoted", "PROMOTE")
+    assert [w["weight"] for w in found["weights"]] == [10, 30, 50, 0]
+
+
+def test_failing_requests_roll_back_and_only_then(running: Running) -> None:
+    begin(running)
+    traffic = Traffic(running)
+    traffic.step(30, 5)
+    assert running.hook("rollback")[0] == 409
+    traffic.more(30, 15, bad=0.2)
+    status, text = running.hook("rollback")
+    assert (status, text.startswith("ROLLBACK: canary errors ")) == (200, True)
+    assert running.hook("rollout")[0] == 409
+    assert running.hook("confirm-traffic-increase")[0] == 409
+    assert running.hook("confirm-promotion")[0] == 409
+    assert running.hook("rollback", phase="Succeeded")[0] == 409, "the bake is another question"
+    found = running.analysis()
+    assert found["decision"] == "ROLLBACK"
+    assert found["metrics"]["errors"]["share"] > 0.9
+    assert found["failed"] > 10
+    assert running.hook("post-rollout", phase="Failed")[0] == 200
+    begin(running)
+    again = running.analysis(2)
+    assert (again["attempt"], again["decision"], again["canary_requests"]) == (2, "CONTINUE", 0)
+    assert running.analysis(1)["outcome"] == "rolled_back"
+
+
+def test_a_fault_in_the_bake_time_goes_back(running: Running) -> None:
+    begin(running)
+    traffic = Traffic(running, behind=40)
+    traffic.step(50, 22)
+    assert running.hook("confirm-promotion")[0] == 200
+    traffic.step(0, 3, primary=NEW)
+    running.hook("post-rollout", phase="Succeeded")
+    assert running.hook("rollback", phase="Succeeded")[0] == 409
+    traffic.more(0, 6, bad=0.1, primary=NEW)
+    status, text = running.hook("rollback", phase="Succeeded")
+    assert status == 200
+    assert text.startswith("ROLLBACK: after the promotion: errors ")
+
+
+def test_another_canary_in_the_log_supersedes_the_attempt_and_moves_nothing(running: Running) -> None:
+    begin(running)
+    traffic = Traffic(running)
+    traffic.step(30, 5)
+    traffic.step(10, 2, canary="m3-abcdef0")
+    assert running.hook("rollback")[0] == 409
+    assert running.analysis()["decision"] == "SUPERSEDED"
+    assert running.hook("confirm-traffic-increase", checksum="c2")[0] == 200
+    traffic.more(10, 8, canary="m3-abcdef0")
+    assert running.hook("confirm-traffic-increase", checksum="c2")[0] in (200, 409)
+    found = running.analysis(2)
+    assert (found["release"], found["checksum"]) == ("m3-abcdef0", "c2")
+
+
+def test_people_roll_back_what_no_technical_metric_sees(running: Running, tmp_path: Path) -> None:
+    begin(running)
+    traffic = Traffic(running)
+    traffic.step(50, 10)
+    running.hook("event")
+    rng, made = random.Random(5), traffic.t - 5
+    votes = sqlite3.connect(tmp_path / "feedback.db")
+    votes.execute(
+        "CREATE TABLE votes(seq INTEGER PRIMARY KEY AUTOINCREMENT, prediction TEXT UNIQUE, release TEXT,"
+        " predicted_at REAL, t REAL, good INTEGER NULL, correction TEXT, user TEXT)"
+    )
+    for i in range(400):
+        release, down = (NEW, 0.6) if i % 2 else (OLD, 0.25)
+        row = (str(i), release, made, traffic.t + i / 50, int(rng.random() > down))
+        votes.execute("INSERT INTO votes(prediction, release, predicted_at, t, good) VALUES (?, ?, ?, ?, ?)", row)
+    votes.commit()
+    votes.close()
+    status, text = running.hook("rollback")
+    assert status == 200, text
+    assert text.startswith("ROLLBACK: canary thumbs down ")
+
+
+def settled(running: Running) -> dict[str, object]:
+    """What must be equal to the last bit, whoever computed it."""
+    found = running.analysis()
+    return {key: found[key] for key in ("decision", "reason", "metrics", "log_e_mean", "weights", "steps", "failed")}
+
+
+def test_killed_and_started_again_it_says_the_same_and_counts_nothing_twice(running: Running) -> None:
+    begin(running)
+    traffic = Traffic(running)
+    for weight in (10, 30):
+        traffic.step(weight, 4)
+        running.hook("event")
+        before = settled(running)
+        running.kill()
+        running.start()
+        assert settled(running) == before
+        running.kill()
+        traffic.more(weight, 3)
+        running.start()
+        running.hook("rollout")
+    traffic.step(50, 6)
+    running.hook("rollout")
+    found = running.analysis()
+    assert found["canary_requests"] == running.log.read_text().count('"arm": "canary"')
+    running.kill()
+    running.start()
+    assert settled(running)["metrics"] == found["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [("{", "body"), ("{}", "name"), ('{"name": "a"}', "namespace"), ('{"name": 1, "namespace": "b"}', "name")],
+)
+def test_a_malformed_hook_is_400_with_a_sentence(running: Running, body: str, says: str) -> None:
+    answer = running.client.post(f"http://127.0.0.1:{running.port}/hooks/rollback", content=body)
+    assert (answer.status_code, answer.text.startswith(says)) == (400, True)
+    assert running.get("/api/analyses").json() == []
+
+
+def test_a_broken_policy_is_said_and_opens_nothing(running: Running, tmp_path: Path) -> None:
+    (tmp_path / "sentiment.sentiment.yaml").write_text("alpha: 7\n")
+    status, text = running.hook("confirm-rollout")
+    assert (status, "sentiment.sentiment.yaml:1: alpha" in text) == (409, True)
+    assert running.get("/api/analyses").json() == []
+
+
+def test_what_does_not_exist_is_404_and_a_path_in_a_name_is_refused(running: Running) -> None:
+    assert running.get("/api/analyses/9").status_code == 404
+    assert running.get("/api/analyses/9/polls").status_code == 404
+    assert running.hook("no-such-hook")[0] == 404
+    assert running.hook("rollout", namespace="../etc")[0] == 400
+
+
+def test_it_is_a_metric_provider_and_has_metrics_of_its_own(running: Running) -> None:
+    begin(running)
+    assert running.get("/api/v1/query?query=vector(1)").json()["data"]["result"][0]["value"][1] == "1"
+    name = KEY["name"]
+    found = running.get(f'/api/v1/query?query=coalmine_decision{{name="{name}",decision="CONTINUE"}}').json()
+    assert found["data"]["result"][0]["value"][1] == "1"
+    assert running.get("/api/v1/query?query=sum(x)").status_code == 400
+    assert "coalmine_judge_polls_total 0" in running.get("/metrics").text
+    assert running.get("/").text.startswith("<!doctype html>")
+    assert running.get("/api/policy/schema").json()["title"] == "Policy"
