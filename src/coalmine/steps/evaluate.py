@@ -11,13 +11,14 @@ from coalmine.errors import BadInput, Refused
 from coalmine.records import Candidate, Evaluation
 from coalmine.settings import Settings
 from coalmine.steps.gates import Measures, decide, explain, load_gates
-from coalmine.steps.tracking import CHAMPION, TAG, connect
+from coalmine.steps.tracking import CHAMPION, TAG, calling_mlflow, connect
 from coalmine.steps.workload import EVALUATION, Row, load_workload
 
 _RECALL = re.compile(r"recall_(?P<label>.+)\Z")
 _MeasureOf = Callable[[Any, Any], float]  # (predictions, targets) as arrays -> a share
 
 
+@calling_mlflow()
 def evaluate(settings: Settings, candidate: Candidate, *, override: str = "") -> Evaluation:
     """Judge a candidate on held-out rows: fixed floors, and the champion on the same rows where there is one.
 

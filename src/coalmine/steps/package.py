@@ -26,13 +26,14 @@ from coalmine.release.git import Repository
 from coalmine.release.manifest import installed
 from coalmine.settings import Settings
 from coalmine.steps.register import find_version
-from coalmine.steps.tracking import connect, head
+from coalmine.steps.tracking import calling_mlflow, connect, head
 
 _SECONDS = 120
 _PACKAGES = ("bentoml", "scikit-learn", "numpy", "scipy", "joblib", "pydantic", "pyyaml")
 _SHORT = 7  # characters of the commit in a release id
 
 
+@calling_mlflow()
 def package(settings: Settings, version: ModelVersion | int | str = "candidate") -> Release:
     """Build the Bento of a version (a record, a number or an alias) from the clean source tree; or find it built.
 
@@ -41,8 +42,8 @@ def package(settings: Settings, version: ModelVersion | int | str = "candidate")
         BadInput: no such version, or no service in the model's folder.
         Temporary: the build took too long. Broken: BentoML failed; its last words are in the message.
     """
-    refuse_dirty(settings.project, settings.state)
     sha = head(settings.project)
+    refuse_dirty(settings.project, settings.state)
     chosen = version if isinstance(version, ModelVersion) else find_version(settings, version)
     release = ReleaseId(chosen.version, sha[:_SHORT])
     path = settings.bentoml_home / "bentos" / chosen.model / str(release)
@@ -69,8 +70,9 @@ def package(settings: Settings, version: ModelVersion | int | str = "candidate")
 
 def refuse_dirty(project: Path, state: Path) -> None:
     """A release names a commit: what is built must be that commit. The state folder does not count."""
-    spared = [f":(exclude,top){state.relative_to(project)}"] if state.is_relative_to(project) else []
-    arguments = ("status", "--porcelain", "--untracked-files=normal", "--", ".", *spared)
+    spared = {".coalmine", str(state.relative_to(project)) if state.is_relative_to(project) else ".coalmine"}
+    excluded = [f":(exclude){path}" for path in sorted(spared)]
+    arguments = ("status", "--porcelain", "--untracked-files=normal", "--", ".", *excluded)
     changed = [line for line in Repository(project).run(*arguments).splitlines() if line]
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

@@ -8,9 +8,10 @@ from coalmine.errors import BadInput, Broken, Refused
 from coalmine.records import Evaluation, ModelVersion
 from coalmine.settings import Settings
 from coalmine.steps.gates import explain
-from coalmine.steps.tracking import CANDIDATE, TAG, connect
+from coalmine.steps.tracking import CANDIDATE, TAG, calling_mlflow, connect
 
 
+@calling_mlflow()
 def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
     """Make the version, or find it: a run has one. The alias `champion` is not touched here, ever.
 
@@ -37,6 +38,7 @@ def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
     return _record(version)
 
 
+@calling_mlflow()
 def find_version(settings: Settings, which: int | str) -> ModelVersion:
     """A version by its number or an alias. Raises BadInput where there is none; Broken where it lacks its lineage."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 (MLflow takes seconds to import)

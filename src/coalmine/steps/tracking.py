@@ -6,10 +6,13 @@ import hashlib
 import importlib.metadata
 import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from coalmine.errors import BadInput, Missing
+from coalmine.errors import BadInput, Missing, Temporary
 from coalmine.release.git import Repository
 from coalmine.settings import Settings
 
@@ -39,6 +42,27 @@ def connect(settings: Settings) -> Any:
     return mlflow
 
 
+@contextmanager
+def calling_mlflow() -> Iterator[None]:
+    """For all that calls MLflow, as a context or a decorator: its failures as Temporary, its own warnings dropped.
+
+    3.17 calls what SQLAlchemy 2.1 and pandas 3.1 deprecate. Warnings from elsewhere, a workload's included, come through.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"mlflow(\.|\Z)")
+        try:
+            yield
+        except Exception as error:
+            if not type(error).__module__.startswith("mlflow"):
+                raise
+            said = str(error).splitlines() or [type(error).__name__]
+            raise Temporary(
+                f"MLflow failed: {said[0]}",
+                where="tracking store",
+                remedy="look whether the store can be reached and written (mlflow_uri in coalmine.toml), and try again",
+            ) from error
+
+
 def experiment(settings: Settings, client: Any) -> str:
     """The id of the model's experiment, made where there is none."""
     found = client.get_experiment_by_name(settings.model)
@@ -59,5 +83,5 @@ def head(project: Path) -> str:
 
 def environment() -> str:
     """sha256 over the installed distributions and their versions."""
-    found = {f"{item.name.lower()}=={item.version}" for item in importlib.metadata.distributions()}
+    found = {f"{item.name}=={item.version}".lower() for item in importlib.metadata.distributions()}
     return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()

@@ -10,12 +10,13 @@ from typing import Any
 from coalmine.records import Candidate, Dataset
 from coalmine.settings import Settings
 from coalmine.steps.collect import read_rows
-from coalmine.steps.tracking import TAG, connect, environment, experiment, head
+from coalmine.steps.tracking import TAG, calling_mlflow, connect, environment, experiment, head
 from coalmine.steps.workload import load_workload
 
 _NEEDED = ("scikit-learn", "numpy", "scipy", "joblib")  # to unpickle the model; found by hand, MLflow's way takes 10 s
 
 
+@calling_mlflow()
 def train(
     settings: Settings, dataset: Dataset, *, seed: int = 0, options: Mapping[str, object] | None = None
 ) -> Candidate:
