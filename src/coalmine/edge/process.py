@@ -31,10 +31,10 @@ _INSTALL = (
 _CHECK_SECONDS = 20
 
 
-def find_nginx(environ: Mapping[str, str] | None = None) -> str:
-    """The program's path. Raises Missing with the command that installs it here."""
+def find_nginx(environ: Mapping[str, str] | None = None, *, also: str = _SBIN) -> str:
+    """The program's path, looked for in PATH and then `also`. Raises Missing with the command that installs it here."""
     path = (os.environ if environ is None else environ).get("PATH", "")
-    found = shutil.which("nginx", path=f"{path}:{_SBIN}")
+    found = shutil.which("nginx", path=f"{path}:{also}" if also else path)
     if found:
         return found
     installers = [line for tool, line in _INSTALL if shutil.which(tool, path=path)]

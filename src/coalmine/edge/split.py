@@ -62,6 +62,8 @@ def write_split(folder: Path, split: Split, *, keep_seconds: float = KEEP_SECOND
         _swap(folder, name)
         if previous is not None and previous.is_dir():
             os.utime(previous)  # its age counts from the moment it went out of force
+    for left in folder.glob(f"{_NEW}*"):  # of a writer that was killed
+        left.unlink()
     _prune(splits, name, before=time.time() - keep_seconds)
 
 
