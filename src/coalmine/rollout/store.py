@@ -72,6 +72,8 @@ class SqliteStore:
                 if last:
                     raise Temporary(f"the database is not to be had: {error}", where=str(database)) from error
                 time.sleep(0.05)
+            except sqlite3.DatabaseError as error:
+                raise Broken(f"the database is damaged: {error}", where=str(database)) from error
 
     @contextmanager
     def _open(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:

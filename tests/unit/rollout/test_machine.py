@@ -340,7 +340,7 @@ def test_row(name: str, make_canary: Callable[..., Any]) -> None:
 
 
 def _play(row: Row, canary: Any) -> tuple[Step, list[str]]:
-    target = row.main and Target(row.main, "c", 999.0, canary)
+    target = Target(row.main, "c", 999.0, canary) if row.main else None
     facts = Facts(row.now, target, row.primary, row.canary, row.due, Terms(bake_seconds=5, silence_seconds=30), 3.0)
     asked: list[str] = []
     while isinstance(said := advance(canary, row.state, facts), Ask):
