@@ -111,7 +111,7 @@ def demo(
     """The whole story on real data: four releases, one promoted on evidence, two rolled back."""
     from coalmine.local import demo as story
 
-    raise typer.Exit(story.run(load(project=_given["project"]), keep=keep))
+    raise typer.Exit(story.run(settings(), keep=keep))
 
 
 # ---- from data to a release -------------------------------------------------------------------------------------
