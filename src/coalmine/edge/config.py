@@ -100,7 +100,10 @@ class EdgeConfig:
 def from_settings(
     settings: Settings, *, prediction_paths: tuple[str, ...] = ("/predict",), user: str = "", user_salt: str = ""
 ) -> EdgeConfig:
-    """The one-machine edge. `user` is what process.worker_user() says. Raises BadInput, naming the field."""
+    """The one-machine edge. Raises BadInput, naming the field.
+
+    `user` is what process.worker_user() says, `user_salt` what process.user_salt(settings.edge) says.
+    """
     ports = settings.ports
     return EdgeConfig(
         state=settings.edge,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -48,6 +49,20 @@ def worker_user() -> str:
     split's folder at each request, both of which are root's own: so they stay root, as everything of this runtime.
     """
     return pwd.getpwuid(0).pw_name if os.geteuid() == 0 else ""
+
+
+def user_salt(folder: Path) -> str:
+    """The secret that sticky keys are hashed with, made on first use: without it, the log's hashes could be guessed
+    from a list of users, and a user could compute their own arm.
+    """
+    path = folder / "salt"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        new = folder / "salt.new"
+        new.touch(mode=0o600)
+        new.write_text(secrets.token_hex(16), encoding="ascii")
+        new.replace(path)
+    return path.read_text(encoding="ascii").strip()
 
 
 def prepare(config: EdgeConfig) -> None:

@@ -55,7 +55,7 @@ class Upstream:
     def _run(self, ready: threading.Event) -> None:
         async def main() -> None:
             self._stop = asyncio.Event()
-            server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512)
+            server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=512)
             self.port = server.sockets[0].getsockname()[1]
             ready.set()
             await self._stop.wait()
@@ -87,15 +87,9 @@ class Upstream:
             return False
         token = f"{uuid4()}.m1-abc1234.{SIGNATURE}"
         out = json.dumps({"by": self.name, "prediction_id": token}).encode()
-        lines = [
-            f"HTTP/1.1 {self.status} X",
-            "Content-Type: application/json",
-            f"Content-Length: {len(out)}",
-            f"X-Prediction-Id: {token}",
-            "X-Processing-Ms: 1.3",
-            "X-Coalmine-Arm: forged",
-        ]
-        writer.write("\r\n".join([*lines, "", ""]).encode() + (out[:5] if self.mode == "short" else out))
+        ours = f"X-Prediction-Id: {token}\r\nX-Processing-Ms: 1.3\r\nX-Coalmine-Arm: forged\r\n\r\n"
+        head_out = f"HTTP/1.1 {self.status} X\r\nContent-Type: application/json\r\nContent-Length: {len(out)}\r\n{ours}"
+        writer.write(head_out.encode() + (out[:5] if self.mode == "short" else out))
         await writer.drain()
         return self.mode != "short"
 
@@ -178,11 +172,9 @@ class Rig:
     def lines(self, *, at_least: int = 0) -> list[dict[str, Any]]:
         """The access log. A line is written after its answer, so `at_least` waits for that many."""
         until = time.monotonic() + 5
-        while True:
-            text = self.config.access_log.read_bytes()
-            if text.count(b"\n") >= at_least or time.monotonic() > until:
-                return [json.loads(line.decode("utf-8")) for line in text.splitlines()]
+        while (text := self.config.access_log.read_bytes()).count(b"\n") < at_least and time.monotonic() < until:
             time.sleep(0.01)
+        return [json.loads(line.decode("utf-8")) for line in text.splitlines()]
 
 
 class Load:
@@ -272,6 +264,19 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
 @pytest.fixture
 def rig(start: Callable[..., Rig]) -> Rig:
     return start()
+
+
+@pytest.fixture
+def upstream() -> Iterator[Callable[..., Upstream]]:
+    """upstream(name, **fields) -> one more of them, for example on a port that is free again."""
+    with ExitStack() as stack:
+
+        def make(name: str, **fields: Any) -> Upstream:
+            made = Upstream(name, **fields)
+            stack.callback(made.stop)
+            return made
+
+        yield make
 
 
 @pytest.fixture
