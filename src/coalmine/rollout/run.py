@@ -130,15 +130,19 @@ class Rollout:
         self._adopt(target)
         if self._saved is None:
             return None
-        self._put_in_force(self.state)
-        now = self._clock.now()
-        due, watch = now >= self._next_due, now >= self._next_watch
+        trouble: OSError | CoalmineError | None = None
+        try:
+            self._put_in_force(self.state)
+        except (OSError, CoalmineError) as error:
+            trouble = error  # the edge is not where it should be: take no step, but hear whether to go back
+        due, watch = self._due()
         if due or watch or target != self._seen:
-            self._schedule(now, due=due, watch=watch)
-            self._advance(target, due=due)
+            self._advance(target, due=due and trouble is None)
             if self.state.farewell is not None:
                 self._advance(target, due=False)
             self._seen = target
+        if trouble is not None:
+            raise trouble
         return self.status(target)
 
     def _adopt(self, target: Target | None) -> None:
@@ -149,15 +153,14 @@ class Rollout:
             self._saved = Saved(State(), target.canary, target.terms)
         elif (self._saved.canary, self._saved.terms) != (target.canary, target.terms):
             self._saved = replace(self._saved, canary=target.canary, terms=target.terms)
-            self._store.save(self._model, self._saved)
 
-    def _schedule(self, now: float, *, due: bool, watch: bool) -> None:
-        """At a fixed rate, without catching up on what was missed."""
+    def _due(self) -> tuple[bool, bool]:
+        """Whether the interval has passed, and the second: at a fixed rate, without catching up on what was missed."""
+        now = self._clock.now()
         interval = self._saved.canary.interval_seconds if self._saved else WATCH_SECONDS
-        if due:
-            self._next_due = max(self._next_due + interval, now + interval / 2)
-        if watch:
-            self._next_watch = max(self._next_watch + WATCH_SECONDS, now + WATCH_SECONDS / 2)
+        due, self._next_due = _rhythm(now, self._next_due, interval)
+        watch, self._next_watch = _rhythm(now, self._next_watch, WATCH_SECONDS)
+        return due, watch
 
     def _advance(self, target: Target | None, *, due: bool) -> None:
         saved = self._saved
@@ -214,8 +217,8 @@ class Rollout:
                     self._arms.stop(slot)
                 else:
                     self._arms.ensure(slot, spec.release, spec.faults)
-            except CoalmineError as error:
-                self._trouble[slot] = error.what  # an arm that cannot be started is one that never becomes ready
+            except (OSError, CoalmineError) as error:
+                self._trouble[slot] = str(error)  # an arm that cannot be started is one that never becomes ready
 
     def _apply(self, split: Split) -> None:
         if split != self._in_force:
@@ -269,6 +272,13 @@ class Rollout:
             judge_silent=max(0.0, now - state.silent_since) if state.silent_since is not None else 0.0,
             queued=str(target.spec.release) if target is not None and queued else "",
         )
+
+
+def _rhythm(now: float, planned: float, every: float) -> tuple[bool, float]:
+    """Is it time, and when is it next. A clock set back, or a shorter interval, does not wait for the old time."""
+    if planned - every <= now < planned:
+        return False, planned
+    return True, max(planned + every, now + every / 2) if planned <= now else now + every
 
 
 def _takes_traffic_away(before: State, after: State) -> bool:

@@ -349,3 +349,116 @@ def test_suspend_stops_everything_where_it_is(story: Story, make_canary: Any) ->
     world.asked.clear()
     story.run(5)
     assert (world.asked, world.split.weight) == ([], 50)
+
+
+def test_the_judge_is_told_of_the_end_at_once_with_flaggers_phase(story: Story) -> None:
+    world = story.world
+    world.judge = says(*ALL)
+    story.push(2)
+    while story.phase is not Phase.SUCCEEDED:
+        story.run(0.5)
+    assert world.asked[-1][:2] in [("post-rollout", Phase.SUCCEEDED), ("rollback", Phase.SUCCEEDED)]
+    assert ("post-rollout", Phase.SUCCEEDED) in [entry[:2] for entry in world.asked]
+    world.judge = says(*ALL, rollback="bad")
+    while len(world.endings) < 2:
+        story.run(0.5)
+    assert world.asked[-1][:2] == ("post-rollout", Phase.FAILED)
+
+
+def test_the_old_arm_is_stopped_as_soon_as_the_bake_is_over(story: Story) -> None:
+    world = story.world
+    world.judge = says(*ALL)
+    story.push(2)
+    while len(world.endings) < 2:
+        story.run(0.5)
+    story.run(1)
+    assert world.tenants[Slot.BLUE] is None
+
+
+def test_the_time_that_a_slot_drains_is_not_taken_from_the_next_arms_deadline(
+    new_story: Callable[..., Story], make_canary: Any
+) -> None:
+    story = new_story(make_canary(spec={"progressDeadlineSeconds": 2}))
+    story.push(1)
+    story.run(4)
+    story.world.judge = says(*UP_TO_MAX)
+    story.push(2)
+    story.run(6)
+    story.push(3)
+    story.run(10)
+    assert (story.world.split.canary.version, story.world.split.weight) == (3, 50)
+
+
+def test_a_canary_that_had_no_traffic_leaves_its_slot_at_once(story: Story) -> None:
+    world = story.world
+    world.judge = says(*UP_TO_MAX)
+    story.push(2)
+    story.run(6)
+    world.judge = says("confirm-rollout")
+    story.push(3)
+    story.run(6)
+    story.push(4)
+    story.run(1)
+    assert world.tenants[Slot.GREEN].release.version == 4
+
+
+def test_an_arm_that_cannot_be_started_is_one_that_never_becomes_ready(story: Story) -> None:
+    world = story.world
+    world.judge = says(*ALL)
+    start = world.ensure
+
+    def ensure(slot: Slot, release: Any, faults: str) -> None:
+        if release.version == 2:
+            raise OSError("no such Bento")
+        start(slot, release, faults)
+
+    world.ensure = ensure
+    story.push(2)
+    story.run(36)
+    assert world.endings[-1].reason == "progress deadline exceeded: no such Bento"
+
+
+def test_while_the_edge_does_not_obey_no_step_is_taken_but_the_judge_is_heard(story: Story) -> None:
+    world = story.world
+    world.judge = says(*UP_TO_MAX)
+    story.push(2)
+    while world.split.weight != 10:
+        story.run(0.5)
+    obey = world.apply
+
+    def refuse(split: Any) -> None:
+        if split.weight:
+            raise OSError("read-only file system")
+        obey(split)
+
+    world.apply = refuse
+    for _ in range(10):
+        world.now += 0.5
+        with contextlib.suppress(OSError):
+            story.rollout.tick(story.target)
+    assert story.rollout.state.weight == 50  # one step was decided; the edge never took it
+    assert world.split.weight == 10
+    world.judge = says(rollback="bad")
+    for _ in range(4):
+        world.now += 0.5
+        with contextlib.suppress(OSError):
+            story.rollout.tick(story.target)
+    assert (world.split.weight, story.phase) == (0, Phase.FAILED)
+
+
+def test_a_clock_that_was_set_back_does_not_stop_the_rollout(story: Story) -> None:
+    world = story.world
+    world.judge = says(*UP_TO_MAX)
+    story.push(2)
+    story.run(3)
+    world.now -= 900
+    world.since = dict.fromkeys(Slot, 0.0)  # the arms are as they were
+    world.asked.clear()
+    story.run(3)
+    assert [kind for kind, *_ in world.asked].count("rollback") >= 3
+
+
+def test_an_arm_that_died_is_started_again_on_every_tick(story: Story) -> None:
+    story.world.tenants[Slot.BLUE] = None  # kill -9
+    story.run(0.5)
+    assert story.world.tenants[Slot.BLUE] == story.target.spec
