@@ -46,7 +46,7 @@ def connect(settings: Settings) -> Any:
 def calling_mlflow() -> Iterator[None]:
     """For all that calls MLflow, as a context or a decorator: its failures as Temporary, its own warnings dropped.
 
-    3.17 calls what SQLAlchemy 2.1 and pandas 3.1 deprecate. Warnings from elsewhere, a workload's included, come through.
+    3.17 calls what SQLAlchemy 2.1 and pandas 3.1 deprecate. Other warnings, a workload's included, come through.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"mlflow(\.|\Z)")
