@@ -48,14 +48,14 @@ def test_weights_from_0_to_100_and_a_promotion_lose_no_keep_alive_post(rig: Rig,
 def test_a_request_sees_one_split_whole_however_often_it_changes(rig: Rig, load: type[Load]) -> None:
     by_epoch: dict[int, tuple[Slot, str, int]] = {}
     with load(rig, clients=12) as clients:
-        while len(clients.answers) < 2000:
+        while rig.epoch < 60:
             turned = rig.epoch % 2 == 1
             slot = Slot.GREEN if turned else Slot.BLUE
             primary, canary = ("m8-abcdef0", "m7-abcdef0") if turned else ("m7-abcdef0", "m8-abcdef0")
             rig.split(rig.epoch % 101, primary=primary, canary=canary, slot=slot)
             by_epoch[rig.epoch] = (slot, primary, (rig.epoch - 1) % 101)
     lines = [line for line in rig.lines(at_least=len(clients.answers)) if line["epoch"] in by_epoch]
-    assert len({line["epoch"] for line in lines}) > 50
+    assert len({line["epoch"] for line in lines}) > 20
     for line in lines:
         slot, primary, weight = by_epoch[line["epoch"]]
         assert line["weight"] == weight
