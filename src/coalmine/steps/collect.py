@@ -8,7 +8,8 @@ import os
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from coalmine.errors import BadInput, Refused
@@ -20,6 +21,7 @@ from coalmine.steps.workload import EVALUATION, TRAIN, Row, load_workload
 
 FEEDBACK = "feedback"  # the domain of rows learnt from votes
 COLUMNS = ("text", "label", "weight", "domain", "entity")
+_VALUES = attrgetter(*COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,8 @@ def fingerprint(text: str) -> str:
 def digest(rows: Iterable[Row]) -> str:
     """sha256 over the sorted rows as JSON, one to a line: independent of order, file format and library versions."""
     total = hashlib.sha256()
-    for row in sorted(rows, key=astuple):
-        total.update(json.dumps(astuple(row)).encode() + b"\n")
+    for row in sorted(rows, key=_VALUES):
+        total.update(json.dumps(_VALUES(row)).encode() + b"\n")
     return total.hexdigest()
 
 
@@ -144,7 +146,7 @@ def store(folder: Path, rows: Sequence[Row], *, sources: tuple[str, ...]) -> Dat
     positives = sum(row.label for row in rows)
     if not 0 < positives < len(rows):
         raise BadInput(f"{len(rows)} rows, {positives} of them with label 1: both labels are needed", where="dataset")
-    ordered = sorted(rows, key=astuple)
+    ordered = sorted(rows, key=_VALUES)
     columns = {name: [getattr(row, name) for row in ordered] for name in COLUMNS}
     named = digest(ordered)
     path = folder / f"{named[:16]}.parquet"
