@@ -123,13 +123,19 @@ class Repository:
     # ---- reading ----------------------------------------------------------------------------------------------
 
     def commit(self, revision: str) -> str | None:
-        """The full sha of a commit, or None where there is no such commit."""
+        """The full sha of a commit, or None where there is no such commit. Raises Broken without a repository."""
         done = self.attempt("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-        return done.out.strip() or None if done.code == 0 else None
+        if done.code == 0:
+            return done.out.strip() or None
+        self.run("rev-parse", "--git-dir")  # a repository that cannot be read must not pass for one without the commit
+        return None
 
     def ancestor(self, old: str, new: str) -> bool:
         """Whether `new` contains `old` (or is it)."""
-        return self.attempt("merge-base", "--is-ancestor", old, new).code == 0
+        done = self.attempt("merge-base", "--is-ancestor", old, new)
+        if done.code > 1:
+            raise Broken(f"git merge-base failed: {done.text.strip()}", where=str(self.path))
+        return done.code == 0
 
     def entries(self, revision: str, *under: str) -> list[Entry]:
         """Files, links and submodules at a commit, all or those under the given paths."""

@@ -74,7 +74,7 @@ def test_a_broken_release_file_is_refused_by_field(site: Site, old: str, new: st
 def test_a_release_file_too_long_or_no_text_is_refused(site: Site) -> None:
     site.write(AT, "x" * 5000)
     site.commit()
-    refused(site.push(), AT, "more than 4096")
+    refused(site.push(), AT, "more than 1024")
     (site.checkout.path / AT).write_bytes(b"\xff\xfe\x00")
     site.commit()
     refused(site.push(), AT)

@@ -1,0 +1,197 @@
+"""The report says what happened whether or not the judge lives, and its counts are those of the access log."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from coalmine.records import Outcome
+from coalmine.release.chart import Line, chart
+from coalmine.release.cost import count
+from coalmine.release.curves import curves
+from coalmine.release.report import complete, write
+from coalmine.settings import Ports
+
+from .conftest import M1, M2, Site
+
+
+def line(t: float, release: object, arm: str, status: int, **more: object) -> str:
+    return json.dumps({"t": t, "release": str(release), "arm": arm, "status": status, "service_ms": "1.0", **more})
+
+
+def logged(site: Site, *lines: str, rotated: bool = False) -> Path:
+    log = site.settings.access_log.with_suffix(".1.jsonl") if rotated else site.settings.access_log
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return site.settings.access_log
+
+
+def test_what_a_release_cost_is_counted_by_arm_and_time(site: Site) -> None:
+    log = logged(
+        site,
+        line(999.0, M2, "canary", 200),  # before
+        line(1001.0, M2, "canary", 200, weight=10),
+        line(1002.0, M1, "primary", 500),
+        line(1003.0, M2, "canary", 500, weight=10),
+        line(1004.0, M2, "canary", 502, weight=25, service_ms=""),
+        line(1005.0, M2, "canary", 499, weight=25, service_ms=""),
+        line(1006.0, M2, "", 429),
+        line(1007.0, M2, "primary", 503),
+        line(1030.0, M2, "canary", 500),  # after
+        '{"half a li',
+    )
+    cost = count(log, M2, started=1000.0, ended=1020.0)
+    assert (cost.canary_requests, cost.failed, cost.lost) == (4, 3, 2)
+    assert (cost.bake_requests, cost.bake_failed, cost.bake_lost) == (1, 1, 0)
+    assert cost.weights == [(1001.0, 10), (1004.0, 25)]
+
+
+def test_a_rotated_log_counts_too(site: Site) -> None:
+    logged(site, line(1001.0, M2, "canary", 200), rotated=True)
+    log = logged(site, line(1002.0, M2, "canary", 200))
+    assert count(log, M2, started=1000.0, ended=1020.0).canary_requests == 2
+
+
+def test_a_log_that_is_not_there_counts_nothing(site: Site) -> None:
+    assert count(site.settings.access_log, M2, started=0.0, ended=1.0).canary_requests == 0
+
+
+def test_a_long_log_is_entered_near_the_time_asked_for(site: Site) -> None:
+    """A day before the attempt is passed over, not read: the count is right and takes no second."""
+    log = logged(site, *(line(t, M2, "canary", 200) for t in range(300_000)))
+    before = time.perf_counter()
+    assert count(log, M2, started=299_000.0, ended=299_099.0).canary_requests == 100
+    assert time.perf_counter() - before < 1.0
+
+
+POLLS = [
+    {"t": 1001.0 + i, "metric": "errors", "n_c": 40, "e_c": 2, "n_b": 160, "e_b": 0, "step": 10} for i in range(15)
+]
+
+
+def judged() -> list[dict[str, Any]]:
+    metric = {"e_c": 30, "n_c": 600, "e_b": 0, "n_b": 2400, "log_e_rollback": 9.1, "log_e_promote": -3.0}
+    analysis = {
+        "id": 1,
+        "release": str(M2),
+        "started": 1000.5,
+        "status": "closed",
+        "decision": "ROLLBACK",
+        "reason": "errors: 5.0 % against 0.0 %",
+        "threshold_rollback": 4.6,
+        "metrics": {"errors": metric},
+        "policy": {"alpha": 0.01},
+    }
+    return [analysis]
+
+
+class Judge(BaseHTTPRequestHandler):
+    """The judge's side of HTTP with one analysis; the real one has its own tests."""
+
+    def do_GET(self) -> None:
+        body = json.dumps(POLLS if self.path.startswith("/api/analyses/1/polls") else judged()).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def told(site: Site) -> Site:
+    """m1 serves, m2 failed; nothing listens where the judge should."""
+    site.know(M1)
+    site.know(M2)
+    logged(site, *(line(1001.0 + i / 50, M2, "canary", 500 if i % 20 == 0 else 200, weight=10) for i in range(600)))
+    return replace(site, settings=site.settings.model_copy(update={"ports": Ports(judge=1)}))
+
+
+def test_without_a_judge_the_report_says_so_and_is_completed_later(told: Site) -> None:
+    ending = told.ending(M2, M1, "c" * 40)
+    told.ledger.begin(ending)
+    report = write(told.settings, ending)
+    assert report.facts["complete"] is False
+    assert "Not complete: the judge&#x27;s evidence: the judge does not answer" in Path(report.html).read_text("utf-8")
+    server = HTTPServer(("127.0.0.1", 0), Judge)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        ports = Ports(judge=server.server_port)
+        assert complete(told.settings.model_copy(update={"ports": ports})) == 1
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    facts = json.loads(Path(report.json).read_text(encoding="utf-8"))
+    assert facts["complete"] is True
+    assert facts["cost"] == {
+        "canary_requests": 600, "failed": 30, "lost": 0, "bake_requests": 0, "bake_failed": 0, "bake_lost": 0,
+    }  # fmt: skip
+    assert facts["before"] == str(M1)
+    assert {row["field"]: row["after"] for row in facts["changed"]}["dataset_digest"] == "data2"
+    assert max(value for _, value in facts["curves"]["all metrics"]) > 4.6
+    assert "was rolled back: errors: 31 of 400" in facts["sentence"]
+    assert complete(told.settings) == 0
+
+
+def test_a_first_release_needs_no_judge(told: Site) -> None:
+    report = write(told.settings, told.ending(M1, M1, "c" * 40, outcome=Outcome.FIRST_RELEASE, reason=""))
+    assert report.facts["complete"] is True
+    assert report.facts["before"] is None
+
+
+def test_a_reason_is_text_not_markup(told: Site) -> None:
+    report = write(told.settings, told.ending(M2, M1, "c" * 40, reason="<script>alert(1)</script>"))
+    assert "<script" not in Path(report.html).read_text(encoding="utf-8")
+
+
+def test_evidence_is_folded_in_a_process_of_its_own() -> None:
+    found = curves({}, POLLS)
+    assert len(found["errors"]) == 15
+    assert curves({}, []) == {}
+
+
+@pytest.mark.parametrize("top", [None, 100.0])
+def test_a_chart_is_well_formed_for_flat_single_and_long_curves(top: float | None) -> None:
+    for points in ([(0.0, 0.0)], [(0.0, 5.0), (9.0, 5.0)], [(float(i), -i / 3) for i in range(400)], []):
+        drawn = chart([Line("a <b>", points, step=True)], name="x & y", top=top, threshold=4.6)
+        assert ET.fromstring(drawn).tag == "svg"
+
+
+@pytest.mark.slow
+def test_a_browser_draws_it(told: Site, tmp_path: Path) -> None:
+    """COALMINE_SCREENSHOT=<file> keeps the picture to look at."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    server = HTTPServer(("127.0.0.1", 0), Judge)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        settings = told.settings.model_copy(update={"ports": Ports(judge=server.server_port)})
+        report = write(settings, told.ending(M2, M1, "c" * 40))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    picture = Path(os.environ.get("COALMINE_SCREENSHOT") or tmp_path / "report.png")
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1500"]
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    subprocess.run(
+        [*command, profile, f"--screenshot={picture}", Path(report.html).as_uri()],
+        check=True, capture_output=True, timeout=90,
+    )  # fmt: skip
+    assert picture.stat().st_size > 20_000
