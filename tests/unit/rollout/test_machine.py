@@ -406,3 +406,17 @@ def test_the_epoch_grows_exactly_when_the_edge_has_something_to_change(make_cana
         step, _ = _play(row, make_canary(spec=row.spec, **{"metrics": [], **row.analysis}))
         changed = replace(split_of(step.state), epoch=0) != replace(split_of(row.state), epoch=0)
         assert step.state.epoch == row.state.epoch + changed
+
+
+def test_a_drained_slot_starts_its_next_arm_with_the_whole_deadline(make_canary: Callable[..., Any]) -> None:
+    waited = replace(AT_0, leaving=OLD, leave_at=1000.0, unready_since=900.0)
+    step, _ = _play(Row(waited), make_canary())
+    assert (step.state.leaving, step.state.unready_since) == (None, 1000.0)
+
+
+def test_a_note_is_kept_under_the_attempt_that_it_is_about(make_canary: Callable[..., Any]) -> None:
+    step, _ = _play(Row(TRIAL, main=NEWER), make_canary())
+    assert [(event.kind, event.attempt) for event in step.events if event.kind in {"weight", "push_seen"}] == [
+        ("weight", 2),
+        ("push_seen", 3),
+    ]
