@@ -18,6 +18,7 @@ from coalmine.judge.sources import Label, Line
 from coalmine.records import Poll
 
 LONGEST_POLL = 30.0
+_STRANGERS = 100  # more canary requests than this to another release than the hint's: the hint is wrong
 _SILENT = 1.0  # seconds without a line after which no more lines with the last `t` can come
 
 
@@ -76,6 +77,7 @@ class Counting:
     epoch: int = -1
     weight: int | None = None  # the newest weight seen in any line
     seen: float = 0.0  # t of the newest line
+    strangers: int = 0
     superseded: str = ""
     baking: float | None = None
     exposed: float | None = None
@@ -143,7 +145,8 @@ class Counting:
     def _meet(self, line: Line) -> None:
         if not self.release:
             stale = 0 < line.epoch <= self.after_epoch
-            if line.release == self.hint or (not self.hint and not stale):
+            self.strangers += line.release != self.hint and not stale
+            if line.release == self.hint or (not stale and (not self.hint or self.strangers > _STRANGERS)):
                 self.release = line.release
         if not self.release:
             return

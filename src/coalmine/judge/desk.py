@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 import structlog
@@ -25,23 +26,51 @@ from coalmine.judge.store import Counted, Row, Store
 from coalmine.records import Poll
 
 _ROUNDS = 8  # batches in one pass: a long backlog is read in turns with the hooks
+_POINTS = 2000  # of a trace; beyond it every second one is dropped
 _KEPT = 64  # closed analyses kept in memory for whoever looks at the history
 Key = tuple[str, str]
 _log = structlog.get_logger("coalmine.judge")
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The evidence after the polls of one time: what a plot shows."""
+
+    t: float
+    log_e_mean: float
+    weight: int
+    metrics: dict[str, tuple[int, float, float]]  # canary outcomes, ln E to roll back, ln E of non-inferiority
+
+
 @dataclass(slots=True)
 class Live:
-    """An analysis that still takes outcomes."""
+    """One analysis with all that follows from its polls."""
 
     row: Row
     policy: Policy
     counting: Counting
-    state: State
+    state: State = field(default_factory=State)
+    trace: list[Point] = field(default_factory=list)
+
+    def feed(self, polls: Iterable[Poll]) -> None:
+        """Fold `polls` and keep a point of the trace for each of their times."""
+        for _, group in groupby(polls, key=lambda poll: poll.t):
+            self.state = fold_all(group, self.policy, self.state)
+            verdict = self.verdict(self.state.t)
+            metrics = {m.name: (m.n_c, m.log_e_rollback, m.log_e_noninferior) for m in verdict.metrics}
+            weight = self.state.steps[-1] if self.state.steps else 0
+            self.trace.append(Point(self.state.t, verdict.log_e_mean, weight, metrics))
+        if len(self.trace) > _POINTS:
+            del self.trace[1::2]
 
     @property
     def baking(self) -> bool:
         return self.row.status == "baking" or self.counting.baking is not None
+
+    def moment(self, now: float) -> float:
+        """When to judge it for a person: an attempt that has ended is shown as it stood at its end."""
+        ends = [t for t in (self.row.ended, self.counting.baking) if t is not None]
+        return min([*ends, now])
 
     def verdict(self, now: float) -> Verdict:
         return decide.judge(self.state, self.policy, now, opened=self.row.opened)
@@ -83,7 +112,7 @@ class Desk:
 
     def _load(self) -> None:
         """State is a fold over what is stored: this is all that a restart does."""
-        self._positions = {"log": None, "votes": None, **self.store.positions()}
+        self._positions = {"log": None, "votes": None, "edge": None, **self.store.positions()}
         self._live = {}
         for row in self.store.analyses(limit=1000):
             if row.status != "closed" and (row.namespace, row.name) not in self._live:
@@ -91,8 +120,9 @@ class Desk:
 
     def _revive(self, row: Row) -> Live:
         policy = load_policy(row.policy)
-        state = fold_all(self.store.polls(row.id), policy)
-        return Live(row=row, policy=policy, counting=Counting.load(json.loads(row.counting)), state=state)
+        live = Live(row=row, policy=policy, counting=Counting.load(json.loads(row.counting)))
+        live.feed(self.store.polls(row.id))
+        return live
 
     # ---- a pass over the sources ----
 
@@ -115,7 +145,7 @@ class Desk:
     def _pass(self) -> bool:
         lines, votes = self._log.read(self._positions["log"]), self._votes.read(self._positions["votes"])
         more = lines.more or votes.more
-        positions = {"log": lines.position, "votes": votes.position}
+        positions = {"log": lines.position, "votes": votes.position, "edge": self._edge(lines.items)}
         cut = {key: self._count(live, lines, votes, more=more) for key, live in self._live.items()}
         if positions != self._positions or any(cut.values()):
             counted = [
@@ -127,7 +157,7 @@ class Desk:
         for key, polls in cut.items():
             live = self._live[key]
             latched = live.state.latched
-            live.state = fold_all(polls, live.policy, live.state)
+            live.feed(polls)
             if latched is None and live.state.latched is not None:
                 _log.warning("rollback", analysis=live.row.id, reason=live.verdict(self.clock()).reason)
         self.tally.lines += len(lines.items)
@@ -135,6 +165,14 @@ class Desk:
         self.tally.skipped += lines.skipped
         self.tally.polls += sum(map(len, cut.values()))
         return more
+
+    def _edge(self, lines: Iterable[Line]) -> Position | None:
+        """The newest split seen in the log, whether or not an analysis was open."""
+        newest = max(lines, key=lambda line: line.epoch, default=None)
+        known = self._positions.get("edge")
+        if newest is None or (known is not None and newest.epoch < int(known["epoch"])):
+            return known
+        return {"epoch": newest.epoch, "weight": newest.weight}
 
     def _count(self, live: Live, lines: Batch[Line], votes: Batch[Label], *, more: bool) -> list[Poll]:
         polls = live.counting.lines(lines.items, live.policy)
@@ -151,7 +189,7 @@ class Desk:
                 self._close(live, live.row.outcome or "promoted", now)
 
     def _close(self, live: Live, outcome: str, now: float) -> None:
-        verdict = live.verdict(now)
+        verdict = live.verdict(live.moment(now))
         if verdict.decision == "ROLLBACK" and live.state.latched_in_bake:
             outcome = "rolled_back"
         final = json.dumps(asdict(verdict))
@@ -203,11 +241,13 @@ class Desk:
             rolled = before.state.latched is not None
             ended_as = "rolled_back" if rolled else "promoted" if before.baking else "superseded"
             self._close(before, ended_as, self.clock())
-        counting = Counting(hint=hint, after_epoch=self._last_epoch(namespace, name))
+        edge = self._positions.get("edge")
+        weight = None if edge is None else int(edge["weight"])
+        counting = Counting(hint=hint, after_epoch=self._last_epoch(namespace, name), weight=weight)
         row = self.store.open(
             namespace, name, checksum, opened=self.clock(), policy=policy_text, counting=json.dumps(counting.dump())
         )
-        live = self._live[namespace, name] = Live(row, policy, counting, State())
+        live = self._live[namespace, name] = Live(row, policy, counting)
         _log.info("opened", analysis=row.id, namespace=namespace, name=name, attempt=row.attempt)
         return live
 
@@ -231,11 +271,14 @@ class Desk:
         """The rollout says that it ended: a promotion bakes on, anything else closes."""
         with self._lock:
             now = self.clock()
+            edge: Position = {"epoch": live.counting.epoch + 1, "weight": 0}  # known without waiting for a request
+            self._positions["edge"] = edge
+            self.store.commit({"edge": edge})
             if not succeeded:
                 self._close(live, "rolled_back", now)
             elif live.row.status == "open":
                 values = {"status": "baking", "outcome": "promoted", "ended": now}
-                self.store.update(live.row.id, **values, final=json.dumps(asdict(live.verdict(now))))
+                self.store.update(live.row.id, **values, final=json.dumps(asdict(live.verdict(live.moment(now)))))
                 live.row = replace(live.row, status="baking", outcome="promoted", ended=now)
 
     def note(self, kind: str, namespace: str, name: str, *, answer: int, text: str) -> None:

@@ -86,7 +86,7 @@ def _post_rollout(desk: Desk, payload: Payload) -> Answer:
 
 def _increase(desk: Desk, live: Live, payload: Payload) -> Answer:
     counting, policy = live.counting, live.policy
-    weight = counting.weight if counting.weight is not None and counting.exposed is not None else 0
+    weight = counting.weight or 0
     earned = json.loads(live.row.granted).get(str(weight))
     if earned is not None and not _was_not_taken(counting.seen, earned, weight=weight, payload=payload):
         return 409, f"the step beyond {weight} % is earned already and not yet seen in the traffic"

@@ -71,7 +71,7 @@ class Latency(_Metric):
 
     kind: Literal["latency"] = "latency"
     against: Against = Against.BOTH
-    tolerated_rate: Share | None = 0.2
+    tolerated_rate: Share | None = 0.25
     poll_outcomes: Annotated[int, Field(ge=1, le=10_000)] = 5
     edge_seconds: Annotated[float, Field(gt=0)] = 0.1
     share: Share = 0.1

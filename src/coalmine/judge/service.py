@@ -13,10 +13,11 @@ import structlog
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from coalmine.errors import BadInput
 from coalmine.judge import hooks, page, prometheus, views
-from coalmine.judge.desk import Desk
+from coalmine.judge.desk import Desk, Live
 from coalmine.judge.policy import schema
 from coalmine.judge.sources.accesslog import AccessLog
 from coalmine.judge.sources.feedback import Votes
@@ -62,14 +63,19 @@ def _add_hooks(app: FastAPI, desk: Desk) -> None:
             return hooks.answer(desk, kind, payload)
         except BadInput as error:
             return 409, str(error)
+        except SQLAlchemyError as error:
+            _log.error("hook failed", hook=kind, error=repr(error))
+            return 503, "the judge's database does not answer: nothing was decided"
 
     @app.post("/hooks/{kind}", response_class=PlainTextResponse)
     async def hook(kind: str, request: Request) -> Response:
         if kind not in hooks.KINDS:
             return PlainTextResponse(f"no such hook; there are {', '.join(hooks.KINDS)}\n", 404)
-        body = await request.body()
-        if len(body) > _LIMIT:
-            return PlainTextResponse(f"the body is above {_LIMIT} bytes\n", 400)
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _LIMIT:
+                return PlainTextResponse(f"the body is above {_LIMIT} bytes\n", 400)
         try:
             payload = hooks.Payload.model_validate_json(body)
         except ValidationError as error:
@@ -85,20 +91,25 @@ def _add_api(app: FastAPI, desk: Desk) -> None:
     @app.get("/api/analyses")
     def analyses(namespace: str = "", name: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Any:
         rows = desk.store.analyses(namespace=namespace, name=name, limit=limit)
-        return [_one(desk, row.id) for row in rows]
+        now = desk.clock()
+        return [views.brief(live, now) for row in rows if (live := desk.find(row.id)) is not None]
 
     @app.get("/api/analyses/{number}")
     def analysis(number: int) -> Any:
-        return _one(desk, number)
+        return views.analysis(_find(desk, number), desk.clock())
+
+    @app.get("/api/analyses/{number}/trace")
+    def trace(number: int) -> Any:
+        return views.trace(_find(desk, number))
 
     @app.get("/api/analyses/{number}/polls")
     def polls(number: int) -> Any:
-        _one(desk, number)
+        _find(desk, number)
         return [asdict(poll) for poll in desk.store.polls(number)]
 
     @app.get("/api/analyses/{number}/events")
     def events(number: int) -> Any:
-        _one(desk, number)
+        _find(desk, number)
         return desk.store.events(number)
 
     @app.get("/api/policy/schema")
@@ -106,11 +117,11 @@ def _add_api(app: FastAPI, desk: Desk) -> None:
         return schema()
 
 
-def _one(desk: Desk, number: int) -> dict[str, Any]:
+def _find(desk: Desk, number: int) -> Live:
     live = desk.find(number) if number < 1 << 62 else None
     if live is None:
         raise HTTPException(404, f"there is no analysis {number}")
-    return views.analysis(live, desk.clock())
+    return live
 
 
 def _add_rest(app: FastAPI, desk: Desk) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from coalmine.judge import decide
+from coalmine.judge.decide import MetricEvidence, Verdict
 from coalmine.judge.desk import Live
 from coalmine.judge.store import Row
 
@@ -21,8 +22,7 @@ def summary(row: Row) -> dict[str, Any]:
 
 def analysis(live: Live, now: float) -> dict[str, Any]:
     """All that a status, a report or a page needs. Rates are null without data, logs are natural."""
-    at = live.row.ended if live.row.status == "closed" and live.row.ended is not None else now
-    verdict = live.verdict(at)
+    verdict = live.verdict(live.moment(now))
     counting = live.counting
     decision = "SUPERSEDED" if live.row.outcome == "superseded" else str(verdict.decision)
     ratio = decide.log_e_sample_ratio(live.state, live.policy)
@@ -47,10 +47,40 @@ def analysis(live: Live, now: float) -> dict[str, Any]:
         "threshold_rollback": verdict.threshold_rollback,
         "threshold_promote": verdict.threshold_promote,
         "sample_ratio": {"log_e": ratio, "alarm": ratio > -math.log(live.policy.alpha)},
-        "metrics": {metric.name: asdict(metric) for metric in verdict.metrics},
+        "metrics": {metric.name: {**asdict(metric), "needs": _needs(metric, verdict)} for metric in verdict.metrics},
         "steps": _steps(live),
         "policy": live.policy.model_dump(mode="json"),
     }
+
+
+def brief(live: Live, now: float) -> dict[str, Any]:
+    """An analysis in a list: without what only one who looks closer wants."""
+    whole = analysis(live, now)
+    return {key: value for key, value in whole.items() if key not in ("policy", "steps")}
+
+
+def trace(live: Live) -> list[dict[str, Any]]:
+    """The evidence over time, for plots: one point for each time at which polls were cut."""
+    return [
+        {
+            "t": point.t,
+            "weight": point.weight,
+            "log_e_mean": point.log_e_mean,
+            "metrics": {
+                name: {"n_c": n, "log_e_rollback": bad, "log_e_noninferior": good}
+                for name, (n, bad, good) in point.metrics.items()
+            },
+        }
+        for point in live.trace
+    ]
+
+
+def _needs(metric: MetricEvidence, verdict: Verdict) -> int | None:
+    """About how many more canary outcomes a promotion needs, if it goes on as it went; None: no telling."""
+    missing = verdict.threshold_promote - metric.log_e_noninferior
+    if missing <= 0:
+        return 0
+    return math.ceil(metric.n_c * missing / metric.log_e_noninferior) if metric.log_e_noninferior > 0.2 else None
 
 
 def _steps(live: Live) -> list[dict[str, Any]]:

@@ -139,12 +139,10 @@ def test_expected_extra_failures_of_the_next_step() -> None:
     assert decide.extra_failures(State(), ERRORS) == 0.0
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.sampled_from([10, 30, 50, BAKED])),
-        max_size=12,
-    )
-)  # fmt: skip
+ROWS = st.tuples(*[st.integers(0, 30)] * 4, st.sampled_from([10, 30, 50, BAKED]))
+
+
+@given(st.lists(ROWS, max_size=12))
 def test_any_polls_give_a_verdict_that_is_json_and_a_replay_gives_the_same(rows: list[tuple[int, ...]]) -> None:
     found = [
         Poll(1000.0 + i, "errors", max(a, b), min(a, b), max(c, d), min(c, d), step)

@@ -1,4 +1,4 @@
-"""Seeded streams: a short version of the bench. Healthy releases stay, faults are caught, a z-test at every look fails."""
+"""Seeded streams, a short bench: healthy releases stay, faults are caught, a z-test at each look fails."""
 
 from __future__ import annotations
 
