@@ -89,12 +89,12 @@ class Controller:
     def __post_init__(self) -> None:
         settings = self.settings
         prepare(settings)
-        self.edge = from_settings(settings, user=nginx.worker_user(), user_salt=_salt(settings))
+        self.edge = from_settings(settings, user=nginx.worker_user(), user_salt=nginx.user_salt(settings.edge))
         nginx.prepare(self.edge)
         nginx.check(self.edge)
         self.ledger = Ledger(settings.database)
         self.store = SqliteStore(settings.database)
-        self.watched = repository.Watched(settings, repository.ensure(settings))
+        self.watched = repository.Watched(settings, repository.ensure(settings), self.ledger)
         run = run_folder(settings)
         self.supervisor = Supervisor(run, settings.logs, parts.parts(settings, self.edge))
         self.arms = LocalArms(
@@ -208,11 +208,6 @@ def prepare(settings: Settings) -> None:
 
 def run_folder(settings: Settings) -> Path:
     return settings.state / "run"
-
-
-def _salt(settings: Settings) -> str:
-    """Hashes sticky users in the log; kept, so that a user's lines can be told to be one user's over restarts."""
-    return token.read_key(settings.feedback_key).hex()[:16]
 
 
 def rotate(edge: EdgeConfig, *, limit: int = ROTATE_BYTES) -> bool:

@@ -98,7 +98,7 @@ class Story:
             release=str(ending.release),
             verdict=str(ending.outcome),
             reason=ending.reason,
-            seconds=round(ending.ended - ending.started, 1),
+            seconds=round(self.scene.seconds(ending), 1),
             canary_requests=cost.canary_requests,
             failed=cost.failed,
             lost=lost - self.lost_before,
@@ -121,6 +121,8 @@ def run(settings: Settings, *, keep: bool = False) -> int:
     """Tell it. Returns 0 only if all verdicts came out as they must, 1 otherwise."""
     began = time.time()
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=140)  # a log: nobody's window to fit into
     console.print("Coalmine demo: a clone and a state of its own under .coalmine/demo; nothing else is touched.")
     scene = scenes.set_up(settings.project, console)
     people: People | None = None

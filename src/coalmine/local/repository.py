@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from coalmine.errors import CoalmineError
+from coalmine.errors import BadInput, CoalmineError
 from coalmine.judge.policy import load_policy
 from coalmine.release import file as release_file
 from coalmine.release.git import MAIN, NOTHING, Repository
 from coalmine.release.install import connect, install
+from coalmine.release.ledger import Ledger
 from coalmine.rollout.canary import load_canary
 from coalmine.rollout.state import Spec, Target, Terms
 from coalmine.settings import Settings
@@ -37,6 +38,7 @@ class Watched:
 
     settings: Settings
     repository: Repository
+    ledger: Ledger
     problem: str = ""  # why main's present commit is not acted upon, for `status`
     _seen: str = ""
     _target: Target | None = None
@@ -72,6 +74,12 @@ class Watched:
         if head == NOTHING or (text := self.repository.text(head, at)) is None:
             return None
         named = release_file.parse(text, at=at)
+        if self.ledger.find(model, named.release) is None:  # main came from elsewhere: no push of it was checked here
+            raise BadInput(
+                f"{named.release} was not built on this machine",
+                where=at,
+                remedy="coalmine retrain --release makes a release here; nothing is served until then",
+            )
         files = {
             entry.path: self.repository.blob(entry.sha)
             for entry in self.repository.entries(head, f"flagger/{model}")

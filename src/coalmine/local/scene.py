@@ -21,6 +21,7 @@ from coalmine.local import doctor, process, up
 from coalmine.local.controller import read_status, run_folder
 from coalmine.local.parts import environment
 from coalmine.records import Ending
+from coalmine.release import file as release_file
 from coalmine.release.cost import Cost, count
 from coalmine.release.git import MAIN, Repository
 from coalmine.release.ledger import Ledger
@@ -120,6 +121,12 @@ class Scene:
         found = [e for e in self.store.endings(self.settings.model, after=attempt - 1) if e.attempt == attempt]
         return found[0] if found and attempt in closed - still else None
 
+    def seconds(self, ending: Ending) -> float:
+        """From the push to the verdict; the bake comes after it."""
+        events = self.store.events(self.settings.model, attempt=ending.attempt)
+        verdicts = [event.t for event in events if event.kind == "verdict"]
+        return (verdicts[0] if verdicts else ending.ended) - ending.started
+
     def last_attempt(self) -> int:
         endings = self.store.endings(self.settings.model)
         return endings[-1].attempt if endings else 0
@@ -147,12 +154,20 @@ def set_up(project: Path, console: Console) -> Scene:
     for key, value in (("user.name", "Coalmine demo"), ("user.email", "demo@localhost")):
         clone.run("config", key, value)
     settings = load(project=checkout, state=folder / "state")
+    _start_from_nothing(clone, release_file.path(settings.model, settings.env))
     if any(not finding.ok and finding.what.startswith("port") for finding in doctor.examine(settings)):
         base = free_base()
         console.print(f"the usual ports are taken; using {base} to {base + len(Ports.model_fields) - 1}")
         os.environ["COALMINE_PORT_BASE"] = str(base)  # for this process and the runtime that it starts
         settings = load(project=checkout, state=folder / "state")
     return Scene(folder, settings, console)
+
+
+def _start_from_nothing(clone: Repository, at: str) -> None:
+    """The clone may name a release of the user's own runtime, which the demo's has never built."""
+    if (clone.path / at).exists():
+        clone.run("rm", "--quiet", "--", at)
+        clone.run("commit", "--quiet", "-m", "demo: nothing is released here yet")
 
 
 def free_base(start: int = 18443, *, tries: int = 200) -> int:
