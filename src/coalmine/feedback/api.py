@@ -12,7 +12,6 @@ import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -41,13 +40,14 @@ _SAID = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Refusal(Exception):
     """An answer other than 200."""
 
-    status: int
-    what: str
-    field: str = ""
+    def __init__(self, status: int, what: str, field: str = "") -> None:
+        super().__init__(what)
+        self.status = status
+        self.what = what
+        self.field = field
 
 
 def read_vote(body: bytes, *, key: bytes, now: float, oldest: float = OLDEST_SECONDS) -> Vote:

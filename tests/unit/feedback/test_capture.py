@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from coalmine.feedback.capture import Prediction, PredictionLog, read_predictions
+from coalmine.records import ReleaseId
+
+RELEASE = ReleaseId(2, "abcdef1")
+
+
+def a_prediction(number: int) -> Prediction:
+    text = f"text {number}"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    output = {"label": "positive", "score": 0.75}
+    return Prediction(str(number), 1.5, str(RELEASE), 2, digest, text, output, 3.25)
+
+
+def test_what_is_put_is_read_back_whole(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, RELEASE)
+    rows = [a_prediction(number) for number in range(500)]
+    for row in rows:
+        log.put(row)
+    log.close()
+    assert list(read_predictions(tmp_path)) == rows
+    assert log.path.name == f"{RELEASE}-{os.getpid()}.jsonl"
+    assert log.dropped == 0
+
+
+def test_rows_are_on_disk_within_a_second_without_a_close(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, RELEASE)
+    log.put(a_prediction(1))
+    end = time.monotonic() + 1
+    while not list(read_predictions(tmp_path)) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert [row.id for row in read_predictions(tmp_path)] == ["1"]
+    log.close()
+
+
+def test_a_full_buffer_drops_and_counts(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, RELEASE, buffer=0)
+    log.put(a_prediction(1))
+    log.close()
+    assert log.dropped == 1
+    assert list(read_predictions(tmp_path)) == []
+
+
+def test_texts_are_left_out_where_the_policy_says_so(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, RELEASE, keep_input=False)
+    log.put(a_prediction(1))
+    log.close()
+    row = next(read_predictions(tmp_path))
+    assert row.input is None
+    assert row.features_digest == a_prediction(1).features_digest
+
+
+def test_a_half_line_of_a_crash_costs_that_line_only(tmp_path: Path) -> None:
+    """Also when the next process has the same pid and appends to the file."""
+    log = PredictionLog(tmp_path, RELEASE)
+    log.put(a_prediction(1))
+    log.put(a_prediction(2))
+    log.close()
+    whole = log.path.read_bytes()
+    log.path.write_bytes(whole[:-20])
+    assert [row.id for row in read_predictions(tmp_path)] == ["1"]
+    again = PredictionLog(tmp_path, RELEASE)
+    again.put(a_prediction(3))
+    again.close()
+    assert [row.id for row in read_predictions(tmp_path)] == ["1", "3"]
+
+
+def test_no_folder_is_no_predictions(tmp_path: Path) -> None:
+    assert list(read_predictions(tmp_path / "none")) == []
