@@ -42,8 +42,8 @@ def package(settings: Settings, version: ModelVersion | int | str = "candidate")
         BadInput: no such version, or no service in the model's folder.
         Temporary: the build took too long. Broken: BentoML failed; its last words are in the message.
     """
-    sha = head(settings.project)
     refuse_dirty(settings.project, settings.state)
+    sha = head(settings.project)
     chosen = version if isinstance(version, ModelVersion) else find_version(settings, version)
     release = ReleaseId(chosen.version, sha[:_SHORT])
     path = settings.bentoml_home / "bentos" / chosen.model / str(release)
@@ -69,7 +69,11 @@ def package(settings: Settings, version: ModelVersion | int | str = "candidate")
 
 
 def refuse_dirty(project: Path, state: Path) -> None:
-    """A release names a commit: what is built must be that commit. The state folder does not count."""
+    """A release names a commit: what is built must be that commit. The state folder does not count.
+
+    Raises: Refused; BadInput where there is no commit at all.
+    """
+    head(project)
     spared = {".coalmine", str(state.relative_to(project)) if state.is_relative_to(project) else ".coalmine"}
     excluded = [f":(exclude){path}" for path in sorted(spared)]
     arguments = ("status", "--porcelain", "--untracked-files=normal", "--", ".", *excluded)

@@ -75,7 +75,8 @@ def experiment(settings: Settings, client: Any) -> str:
 
 def head(project: Path) -> str:
     """The commit that `project` stands on. Raises BadInput where there is none."""
-    sha = Repository(project).commit("HEAD")
+    repository = Repository(project)
+    sha = repository.commit("HEAD") if repository.attempt("rev-parse", "--git-dir").code == 0 else None
     if sha is None:
         raise BadInput("no git commit to name as the source", where=str(project), remedy="git init, add and commit")
     return sha
