@@ -10,7 +10,7 @@ WaitingPromotion, `confirm-traffic-increase`, at the largest weight too; then a 
 A no to a confirm hook is never counted.
 
 Where it differs from Flagger:
-- `rollback` is asked once a second whatever the interval, and also while the canary is not ready.
+- `rollback` is asked twice a second whatever the interval, and also while the canary is not ready.
 - A new revision during a canary takes its traffic away at once, not on the next tick.
 - A revert to the primary during a canary ends the attempt (superseded, weight 0). Flagger goes on and analyses the
   primary against itself under the old checksum, and afterwards takes the reverted release for the promoted one.
