@@ -155,7 +155,7 @@ class Rollout:
             self._saved = replace(self._saved, canary=target.canary, terms=target.terms)
 
     def _due(self) -> tuple[bool, bool]:
-        """Whether the interval has passed, and the time to ask for a rollback: at a fixed rate, catching up on nothing."""
+        """Is it time for a tick, and for asking whether to go back: at a fixed rate, catching up on nothing."""
         now = self._clock.now()
         interval = self._saved.canary.interval_seconds if self._saved else WATCH_SECONDS
         due, self._next_due = _rhythm(now, self._next_due, interval)
