@@ -36,10 +36,17 @@ class _Frame:
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (self.high - value) / (self.high - self.low)
 
 
-def chart(lines: Sequence[Line], *, name: str, top: float | None = None, threshold: float | None = None) -> str:
-    """Curves over seconds from 0, with a dashed line at `threshold`. `top` fixes the upper end of the values."""
+def chart(
+    lines: Sequence[Line],
+    *,
+    name: str,
+    until: float = 1.0,
+    top: float | None = None,
+    threshold: float | None = None,
+) -> str:
+    """Curves over seconds from 0 to at least `until`, dashed at `threshold`; `top` fixes the values' upper end."""
     values = [y for line in lines for _, y in line.points] + ([] if threshold is None else [threshold])
-    right = max([x for line in lines for x, _ in line.points] + [1.0])
+    right = max([x for line in lines for x, _ in line.points] + [until, 1.0])
     high = top if top is not None else max([*values, 1.0]) * 1.05
     frame = _Frame(right, min([*values, 0.0]), high)
     label = f"{name} over time: {', '.join(line.name for line in lines)}"

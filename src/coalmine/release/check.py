@@ -1,6 +1,6 @@
 """The push check: run by the deployment repository's hooks, from the installed package, never from what is pushed.
 
-`python -I -m coalmine.release.check --state <folder> --env <name>` reads git's `<old> <new> <ref>` lines, writes each
+`python -I -m coalmine.release.check --ledger <file> --env <name>` reads git's `<old> <new> <ref>` lines, writes each
 refusal with its remedy into the push's output and exits with 1 if there is one. With `--after` (post-receive) it
 records which quarantines the accepted push has lifted. Only main is checked; other branches deploy nothing.
 
@@ -173,13 +173,13 @@ def read_updates(lines: Iterable[str]) -> list[Update]:
 def main(arguments: list[str] | None = None) -> int:
     """The hooks' entry: 0 accepts the push, 1 refuses it."""
     reader = argparse.ArgumentParser(prog="coalmine.release.check", description=__doc__)
-    reader.add_argument("--state", type=Path, required=True, help="the state folder that holds coalmine.db")
+    reader.add_argument("--ledger", type=Path, required=True, help="the SQLite file of `coalmine.release.ledger`")
     reader.add_argument("--env", default="local")
     reader.add_argument("--after", action="store_true", help="post-receive: record what was forced")
     given = reader.parse_args(arguments)
     out = sys.stderr
     try:
-        check = Check(Repository(Path.cwd(), in_hook=True), Ledger(given.state / "coalmine.db"), given.env)
+        check = Check(Repository(Path.cwd(), in_hook=True), Ledger(given.ledger), given.env)
         updates = read_updates(sys.stdin)
         if given.after:
             out.writelines(f"coalmine: {line}\n" for update in updates for line in check.lift(update))

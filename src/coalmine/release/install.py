@@ -16,7 +16,7 @@ if [ ! -x {python} ]; then
     echo "  remedy: run 'coalmine up' again, it writes the hook anew" >&2
     exit 1
 fi
-exec {python} -I -m coalmine.release.check --state {state} --env {env}{after}
+exec {python} -I -m coalmine.release.check --ledger {ledger} --env {env}{after}
 """
 
 
@@ -24,7 +24,7 @@ def install(settings: Settings) -> Repository:
     """Make or mend the bare repository in the state folder. Safe to repeat; raises Missing without git."""
     words = {
         "python": shlex.quote(sys.executable),
-        "state": shlex.quote(str(settings.state)),
+        "ledger": shlex.quote(str(settings.database)),
         "env": shlex.quote(settings.env),
     }
     hooks = {"pre-receive": _HOOK.format(**words, after=""), "post-receive": _HOOK.format(**words, after=" --after")}

@@ -27,7 +27,7 @@ h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2r
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--rule); }
 td.number, th.number { text-align: right; } code { font-size: .9em; overflow-wrap: anywhere; }
-.differs td { font-weight: 600; } figure { margin: 0; } svg { width: 100%; height: auto; }
+.differs td { font-weight: 600; } figure { margin: 0 0 1rem; } svg { width: 100%; height: auto; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; } svg .axis { stroke: var(--rule); }
 svg .threshold { stroke: var(--bad); stroke-dasharray: 5 4; } svg polyline { fill: none; stroke-width: 2; }
 """
@@ -106,7 +106,9 @@ def _weights(facts: dict[str, Any]) -> str:
         return '<p class="soft">The canary never got traffic.</p>'
     points.append((max(facts["ended"] - facts["started"], points[-1][0]), points[-1][1]))
     line = Line("canary", points, step=True)
-    return _figure([line], "percent of the traffic", caption="Seconds since the attempt began.", top=100.0)
+    return _figure(
+        [line], "percent of the traffic", caption="Seconds since the attempt began.", top=100.0, until=facts["seconds"]
+    )
 
 
 def _evidence(facts: dict[str, Any]) -> str:
@@ -116,7 +118,8 @@ def _evidence(facts: dict[str, Any]) -> str:
     lines = [Line(name, [(t - facts["started"], value) for t, value in points]) for name, points in curves.items()]
     threshold = float(analysis["threshold_rollback"])
     caption = "Natural logarithm of the evidence that the canary is worse; the mean above the dashed line rolls back."
-    drawn = _figure(lines, "evidence (ln)", caption=caption, threshold=threshold) if lines else ""
+    given = {"threshold": threshold, "until": facts["seconds"]}
+    drawn = _figure(lines, "evidence (ln)", caption=caption, **given) if lines else ""
     head = ("metric", "canary bad", "of", "primary bad", "of", "evidence worse (ln)", "evidence not worse (ln)")
     rows = [
         (name, m["e_c"], m["n_c"], m["e_b"], m["n_b"], _number(m["log_e_rollback"]), _number(m["log_e_promote"]))

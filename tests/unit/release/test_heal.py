@@ -158,6 +158,7 @@ heal(Settings(project=Path(project), state=Path(state), model="sentiment"), endi
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_kill_at_any_of_its_git_calls_leaves_one_healing_commit(site: Site, failed: str, when: str) -> None:
     """Killed at each git call in turn and started again: main names m1 by exactly one healing commit each time."""
