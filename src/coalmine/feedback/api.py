@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import logging
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -178,6 +179,31 @@ def application(store: FeedbackStore, *, key: bytes, clock: Callable[[], float] 
     return Starlette(routes=routes, lifespan=lifespan)
 
 
+def serve(*, port: int, database: Path, key: Path, host: str = "127.0.0.1", votes_per_hour: int = 60) -> None:
+    """Take votes until SIGTERM; those in flight are written and answered first.
+
+    Raises BadInput where the key cannot be read.
+    """
+    secret = token.read_key(key)
+    store = FeedbackStore(database, votes_per_hour=votes_per_hour)
+    config = uvicorn.Config(
+        application(store, key=secret),
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=75,  # above nginx's 60 s, as for the arms
+        timeout_graceful_shutdown=5,
+    )
+    # uvicorn handles SIGTERM while it runs and raises it again afterwards; by then all is done.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    uvicorn.Server(config).run()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m coalmine.feedback.api", description="Take people's votes.")
     parser.add_argument("--port", type=int, required=True)
@@ -188,25 +214,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
-        key = token.read_key(given.key)
-        store = FeedbackStore(given.database, votes_per_hour=given.votes_per_hour)
+        serve(
+            port=given.port,
+            database=given.database,
+            key=given.key,
+            host=given.host,
+            votes_per_hour=given.votes_per_hour,
+        )
     except CoalmineError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    config = uvicorn.Config(
-        application(store, key=key),
-        host=given.host,
-        port=given.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=75,  # above nginx's 60 s, as for the arms
-        timeout_graceful_shutdown=5,
-    )
-    uvicorn.Server(config).run()
     return 0
 
 

@@ -61,7 +61,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     running = start(tmp_path_factory.mktemp("feedback"))
     yield running
     running.process.terminate()
-    running.process.wait(20)
+    assert running.process.wait(20) == 0
 
 
 def test_a_vote_is_taken_once_and_repeating_it_does_no_harm(api: Api) -> None:
