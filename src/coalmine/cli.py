@@ -281,11 +281,11 @@ def backtest(
 ) -> None:
     """What would have been decided, and when: recorded polls under any policy, by the code that runs live."""
     from coalmine.judge.backtest import backtest as run
-    from coalmine.judge.backtest import to_json
     from coalmine.judge.policy import load_policy
 
-    found = to_json(run(polls, load_policy(policy)))
-    output.show(found, lines=[f"{found['decision']} at {found['t']}: {found['reason']}"])
+    found = run(polls, load_policy(policy))
+    verdict = found.verdict
+    output.show(found.as_json(), lines=[f"{verdict.decision} at t = {verdict.t:.3f}: {verdict.reason}"])
 
 
 @feedback_app.command("serve")
@@ -295,9 +295,9 @@ def feedback_serve(
     key: Annotated[Path, typer.Option(help="the key that signs prediction ids")],
 ) -> None:
     """Take votes over HTTP, until TERM. `up` starts it by itself."""
-    from coalmine.feedback.api import serve
+    from coalmine.feedback.api import main as serve
 
-    serve(port=port, database=database, key=key)
+    raise typer.Exit(serve(["--port", str(port), "--database", str(database), "--key", str(key)]))
 
 
 def _options(given: list[str] | None) -> Mapping[str, object]:
