@@ -141,7 +141,7 @@ def _analysis(session: requests.Session, settings: Settings, ending: Ending) -> 
     for found in _get(session, f"{settings.judge_url}/api/analyses", wanted):
         of_this = found.get("release") == str(ending.release)
         if of_this and ending.started - 5.0 <= float(found["started"]) <= ending.ended + 5.0:
-            return dict(found)
+            return dict(_get(session, f"{settings.judge_url}/api/analyses/{found['id']}", {}))
     return None
 
 

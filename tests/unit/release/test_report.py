@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,8 +18,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+import requests
 
-from coalmine.records import Outcome
+from coalmine.records import Ending, Outcome
 from coalmine.release.chart import Line, chart
 from coalmine.release.cost import count
 from coalmine.release.curves import curves
@@ -100,7 +104,8 @@ class Judge(BaseHTTPRequestHandler):
     """The judge's side of HTTP with one analysis; the real one has its own tests."""
 
     def do_GET(self) -> None:
-        body = json.dumps(POLLS if self.path.startswith("/api/analyses/1/polls") else judged()).encode()
+        answers: dict[str, object] = {"/api/analyses/1/polls": POLLS, "/api/analyses/1": judged()[0]}
+        body = json.dumps(answers.get(self.path.partition("?")[0], judged())).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -171,24 +176,72 @@ def test_a_chart_is_well_formed_for_flat_single_and_long_curves(top: float | Non
         assert ET.fromstring(drawn).tag == "svg"
 
 
+@pytest.fixture
+def rolled_back(site: Site) -> Iterator[tuple[Site, Ending]]:
+    """The real judge, told by a log of 300 requests an arm (the canary fails one in ten) to roll m2 back."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    site = replace(site, settings=site.settings.model_copy(update={"ports": Ports(judge=port)}))
+    site.know(M1)
+    site.know(M2)
+    settings, url = site.settings, site.settings.judge_url
+    log = logged(site, line(time.time(), M1, "primary", 200, weight=0, epoch=1))
+    files = ["--access-log", str(log), "--feedback", str(settings.feedback_database)]
+    command = [sys.executable, "-m", "coalmine.judge", "--port", str(port), "--database", str(settings.judge_database)]
+    judge = subprocess.Popen([*command, *files])
+    try:
+        until(lambda: requests.get(f"{url}/healthz", timeout=1).ok)
+        started, payload = time.time(), {"name": "sentiment", "namespace": "sentiment", "checksum": "1"}
+        told = payload | {"phase": "Progressing", "metadata": {"release": str(M2), "weight": "50"}}
+        assert requests.post(f"{url}/hooks/pre-rollout", json=told, timeout=5).status_code == 200
+        with log.open("a", encoding="utf-8") as out:
+            for number in range(600):
+                arm, release = ("canary", M2) if number % 2 else ("primary", M1)
+                status = 500 if arm == "canary" and number % 20 == 1 else 200
+                out.write(
+                    line(time.time(), release, arm, status, weight=50, epoch=2, upstream_status=str(status)) + "\n"
+                )
+                out.flush()
+                time.sleep(0.005)
+        until(lambda: requests.post(f"{url}/hooks/rollback", json=told, timeout=5).status_code == 200)
+        requests.post(f"{url}/hooks/post-rollout", json=payload | {"phase": "Failed"}, timeout=5)
+        yield site, site.ending(M2, M1, "c" * 40, started=started, ended=time.time())
+    finally:
+        judge.terminate()
+        judge.wait(20)
+
+
+def until(asked: Callable[[], bool]) -> None:
+    last = time.monotonic() + 30
+    while time.monotonic() < last:
+        try:
+            if asked():
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.2)
+    pytest.fail("the judge did not come to it within 30 s")
+
+
 @pytest.mark.slow
-def test_a_browser_draws_it(told: Site, tmp_path: Path) -> None:
+def test_the_real_judges_evidence_is_reported_and_a_browser_draws_it(
+    rolled_back: tuple[Site, Ending], tmp_path: Path
+) -> None:
     """COALMINE_SCREENSHOT=<file> keeps the picture to look at."""
+    site, ending = rolled_back
+    report = write(site.settings, ending)
+    facts: dict[str, Any] = report.facts
+    assert facts["missing"] == ""
+    assert facts["evidence"]["decision"] == "ROLLBACK"
+    assert facts["curves"]["all metrics"][-1][1] >= facts["evidence"]["threshold_rollback"]
+    assert facts["cost"]["canary_requests"] == 300
+    assert facts["cost"]["failed"] == 30
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no chromium on this machine")
-    server = HTTPServer(("127.0.0.1", 0), Judge)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        settings = told.settings.model_copy(update={"ports": Ports(judge=server.server_port)})
-        report = write(settings, told.ending(M2, M1, "c" * 40))
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
     picture = Path(os.environ.get("COALMINE_SCREENSHOT") or tmp_path / "report.png")
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1500"]
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1700"]
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     subprocess.run(
         [*command, profile, f"--screenshot={picture}", Path(report.html).as_uri()],
