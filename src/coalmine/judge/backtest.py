@@ -32,10 +32,11 @@ class Backtest:
     polls: int
     left_out: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The verdict's fields (decision, t, reason, metrics, ...) with the rest beside them."""
-        rest = {"first_promote": self.first_promote, "polls": self.polls, "left_out": list(self.left_out)}
-        return {**asdict(self.verdict), **rest}
+
+def to_json(found: Backtest) -> dict[str, Any]:
+    """The verdict's fields (decision, t, reason, metrics, ...) with the rest beside them."""
+    rest = {"first_promote": found.first_promote, "polls": found.polls, "left_out": list(found.left_out)}
+    return {**asdict(found.verdict), **rest}
 
 
 def read_polls(path: Path) -> list[Poll]:

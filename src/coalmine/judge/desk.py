@@ -10,70 +10,22 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from coalmine.judge import decide
 from coalmine.judge.counting import Counting
-from coalmine.judge.decide import Verdict
-from coalmine.judge.fold import State, fold_all
+from coalmine.judge.live import Live
 from coalmine.judge.policy import Policy, load_policy
 from coalmine.judge.sources import Batch, Label, Line, Position, Source
 from coalmine.judge.store import Counted, Row, Store
 from coalmine.records import Poll
 
 _ROUNDS = 8  # batches in one pass: a long backlog is read in turns with the hooks
-_POINTS = 2000  # of a trace; beyond it every second one is dropped
 _KEPT = 64  # closed analyses kept in memory for whoever looks at the history
 Key = tuple[str, str]
 _log = structlog.get_logger("coalmine.judge")
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """The evidence after the polls of one time: what a plot shows."""
-
-    t: float
-    log_e_mean: float
-    weight: int
-    metrics: dict[str, tuple[int, float, float]]  # canary outcomes, ln E to roll back, ln E of non-inferiority
-
-
-@dataclass(slots=True)
-class Live:
-    """One analysis with all that follows from its polls."""
-
-    row: Row
-    policy: Policy
-    counting: Counting
-    state: State = field(default_factory=State)
-    trace: list[Point] = field(default_factory=list)
-
-    def feed(self, polls: Iterable[Poll]) -> None:
-        """Fold `polls` and keep a point of the trace for each of their times."""
-        for _, group in groupby(polls, key=lambda poll: poll.t):
-            self.state = fold_all(group, self.policy, self.state)
-            verdict = self.verdict(self.state.t)
-            metrics = {m.name: (m.n_c, m.log_e_rollback, m.log_e_noninferior) for m in verdict.metrics}
-            weight = self.state.steps[-1] if self.state.steps else 0
-            self.trace.append(Point(self.state.t, verdict.log_e_mean, weight, metrics))
-        if len(self.trace) > _POINTS:
-            del self.trace[1::2]
-
-    @property
-    def baking(self) -> bool:
-        return self.row.status == "baking" or self.counting.baking is not None
-
-    def moment(self, now: float) -> float:
-        """When to judge it for a person: an attempt that has ended is shown as it stood at its end."""
-        ends = [t for t in (self.row.ended, self.counting.baking) if t is not None]
-        return min([*ends, now])
-
-    def verdict(self, now: float) -> Verdict:
-        return decide.judge(self.state, self.policy, now, opened=self.row.opened)
 
 
 @dataclass(slots=True)
@@ -235,7 +187,7 @@ class Desk:
             return self._open(namespace, name, checksum, hint=hint)
 
     def _open(self, namespace: str, name: str, checksum: str, *, hint: str) -> Live:
-        policy_text, policy = self._policy(namespace, name)
+        policy_text, policy = self.policy(namespace, name)
         before = self.live(namespace, name)
         if before is not None:
             rolled = before.state.latched is not None
@@ -251,8 +203,10 @@ class Desk:
         _log.info("opened", analysis=row.id, namespace=namespace, name=name, attempt=row.attempt)
         return live
 
-    def _policy(self, namespace: str, name: str) -> tuple[str, Policy]:
-        """The text is kept with the analysis: what comes later changes nothing that runs."""
+    def policy(self, namespace: str, name: str) -> tuple[str, Policy]:
+        """Text and policy as they are now. The text is kept with an analysis: what comes later changes nothing that
+        runs. Raises BadInput where the file is broken.
+        """
         path = None if self._policies is None else self._policies / f"{namespace}.{name}.yaml"
         if path is None or not path.exists():
             return "", load_policy("")
@@ -295,6 +249,9 @@ class Desk:
     def grant(self, live: Live, weight: int) -> None:
         """Remember that the step beyond `weight` was earned, so that it is not earned twice unseen."""
         with self._lock:
-            granted = {**json.loads(live.row.granted), str(weight): self.clock()}
+            before = json.loads(live.row.granted)
+            if str(weight) in before:
+                return
+            granted = {**before, str(weight): self.clock()}
             self.store.update(live.row.id, granted=json.dumps(granted))
             live.row = replace(live.row, granted=json.dumps(granted))

@@ -30,17 +30,6 @@ _WIDE = (0.5, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
-class Margins:
-    """What one metric must keep to: two odds ratios, its tolerated bad rate, and the two error rates."""
-
-    odds_ratio_rollback: float = 1.25
-    odds_ratio_promote: float = 2.0
-    tolerated_rate: float | None = 0.01
-    alpha: float = 0.01
-    beta: float = 0.05
-
-
-@dataclass(frozen=True, slots=True)
 class Priors:
     """Log weights over GRID (-inf where a prior puts nothing) and the POINTS at which likelihoods are kept."""
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coalmine.judge import evidence
-from coalmine.judge.evidence import Floats, Margins
-from coalmine.judge.policy import Against, Policy, Role
+from coalmine.judge.evidence import Floats
+from coalmine.judge.policy import Against, Margins, Policy, Role
 from coalmine.records import Poll
 
 BAKED = -1  # the step of outcomes that came after the promotion, in the bake time

@@ -14,14 +14,15 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from coalmine.judge import decide
-from coalmine.judge.desk import Desk, Live
+from coalmine.judge.desk import Desk
+from coalmine.judge.live import Live
 from coalmine.records import Decision
 
 KINDS = (
     "confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion", "rollback",
     "post-rollout", "event",
 )  # fmt: skip
-_AGAIN_AFTER = 2.0  # seconds: an earned step that is not seen in the log by then was not taken
+_AGAIN_AFTER = 1.0  # seconds: an earned step that is not seen in the log by then was not taken
 Answer = tuple[int, str]
 _Word = Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -51,7 +52,7 @@ def answer(desk: Desk, kind: str, payload: Payload) -> Answer:
         payload.name,
         payload.checksum,
         hint=payload.meta("release"),
-        again=kind == "confirm-rollout",
+        again=kind == "pre-rollout",
     )
     verdict = live.verdict(desk.clock())
     if verdict.decision is Decision.ROLLBACK:
@@ -121,7 +122,14 @@ def _event(desk: Desk, payload: Payload) -> Answer:
     return 200, "recorded"
 
 
+def _confirm_rollout(desk: Desk, payload: Payload) -> Answer:
+    """Opens nothing: Flagger still sends the checksum of the spec before. A broken policy stops a rollout here."""
+    desk.policy(payload.namespace, payload.name)
+    return 200, "the policy reads well"
+
+
 _APART: dict[str, Callable[[Desk, Payload], Answer]] = {
+    "confirm-rollout": _confirm_rollout,
     "post-rollout": _post_rollout,
     "rollback": _rollback,
     "event": _event,

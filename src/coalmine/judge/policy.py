@@ -6,6 +6,7 @@ keeps the other metrics and the other fields. Names that do not exist are refuse
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -15,10 +16,20 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from coalmine.errors import BadInput
-from coalmine.judge.evidence import Margins
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seconds = Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """What the engine needs of one metric: two odds ratios, its tolerated bad rate, and the two error rates."""
+
+    odds_ratio_rollback: float = 1.25
+    odds_ratio_promote: float = 2.0
+    tolerated_rate: float | None = 0.01
+    alpha: float = 0.01
+    beta: float = 0.05
 
 
 class Role(StrEnum):

@@ -17,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from coalmine.errors import BadInput
 from coalmine.judge import hooks, page, prometheus, views
-from coalmine.judge.desk import Desk, Live
+from coalmine.judge.desk import Desk
+from coalmine.judge.live import Live
 from coalmine.judge.policy import schema
 from coalmine.judge.sources.accesslog import AccessLog
 from coalmine.judge.sources.feedback import Votes
@@ -92,7 +93,7 @@ def _add_api(app: FastAPI, desk: Desk) -> None:
     def analyses(namespace: str = "", name: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Any:
         rows = desk.store.analyses(namespace=namespace, name=name, limit=limit)
         now = desk.clock()
-        return [views.brief(live, now) for row in rows if (live := desk.find(row.id)) is not None]
+        return [views.analysis(live, now) for row in rows if (live := desk.find(row.id)) is not None]
 
     @app.get("/api/analyses/{number}")
     def analysis(number: int) -> Any:
@@ -160,4 +161,12 @@ def serve(
     import uvicorn  # noqa: PLC0415 (only who serves pays for the server's import)
 
     desk = open_desk(database=database, access_log=access_log, feedback=feedback, policies=policies)
-    uvicorn.run(make_app(desk), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(
+        make_app(desk),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=2,
+    )

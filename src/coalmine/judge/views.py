@@ -8,7 +8,7 @@ from typing import Any
 
 from coalmine.judge import decide
 from coalmine.judge.decide import MetricEvidence, Verdict
-from coalmine.judge.desk import Live
+from coalmine.judge.live import Live
 from coalmine.judge.store import Row
 
 
@@ -51,12 +51,6 @@ def analysis(live: Live, now: float) -> dict[str, Any]:
         "steps": _steps(live),
         "policy": live.policy.model_dump(mode="json"),
     }
-
-
-def brief(live: Live, now: float) -> dict[str, Any]:
-    """An analysis in a list: without what only one who looks closer wants."""
-    whole = analysis(live, now)
-    return {key: value for key, value in whole.items() if key not in ("policy", "steps")}
 
 
 def trace(live: Live) -> list[dict[str, Any]]:

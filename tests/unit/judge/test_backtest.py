@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coalmine.errors import BadInput
-from coalmine.judge.backtest import backtest, check
+from coalmine.judge.backtest import backtest, check, to_json
 from coalmine.judge.policy import load_policy
 
 GOLDEN = Path(__file__).parent / "golden.json"
@@ -30,7 +30,7 @@ def test_a_healthy_stream_promotes_and_a_bad_one_is_rolled_back(tmp_path: Path) 
     assert bad.verdict.decision == "ROLLBACK"
     assert bad.verdict.t < 120
     assert "canary errors 10.0 %" in bad.verdict.reason
-    assert json.loads(json.dumps(bad.as_json()))["metrics"][0]["name"] == "errors"
+    assert json.loads(json.dumps(to_json(bad)))["metrics"][0]["name"] == "errors"
 
 
 @pytest.mark.parametrize(

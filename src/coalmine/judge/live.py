@@ -1,0 +1,61 @@
+"""One analysis with all that follows from its polls; a restart makes the same one from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from coalmine.judge import decide
+from coalmine.judge.counting import Counting
+from coalmine.judge.decide import Verdict
+from coalmine.judge.fold import State, fold_all
+from coalmine.judge.policy import Policy
+from coalmine.judge.store import Row
+from coalmine.records import Poll
+
+_POINTS = 2000  # of a trace; beyond it every second one is dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The evidence after the polls of one time: what a plot shows."""
+
+    t: float
+    log_e_mean: float
+    weight: int
+    metrics: dict[str, tuple[int, float, float]]  # canary outcomes, ln E to roll back, ln E of non-inferiority
+
+
+@dataclass(slots=True)
+class Live:
+    """One analysis with all that follows from its polls."""
+
+    row: Row
+    policy: Policy
+    counting: Counting
+    state: State = field(default_factory=State)
+    trace: list[Point] = field(default_factory=list)
+
+    def feed(self, polls: Iterable[Poll]) -> None:
+        """Fold `polls` and keep a point of the trace for each of their times."""
+        for _, group in groupby(polls, key=lambda poll: poll.t):
+            self.state = fold_all(group, self.policy, self.state)
+            verdict = self.verdict(self.state.t)
+            metrics = {m.name: (m.n_c, m.log_e_rollback, m.log_e_noninferior) for m in verdict.metrics}
+            weight = self.state.steps[-1] if self.state.steps else 0
+            self.trace.append(Point(self.state.t, verdict.log_e_mean, weight, metrics))
+        if len(self.trace) > _POINTS:
+            del self.trace[1::2]
+
+    @property
+    def baking(self) -> bool:
+        return self.row.status == "baking" or self.counting.baking is not None
+
+    def moment(self, now: float) -> float:
+        """When to judge it for a person: an attempt that has ended is shown as it stood at its end."""
+        ends = [t for t in (self.row.ended, self.counting.baking) if t is not None]
+        return min([*ends, now])
+
+    def verdict(self, now: float) -> Verdict:
+        return decide.judge(self.state, self.policy, now, opened=self.row.opened)
