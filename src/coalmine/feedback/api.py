@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -33,6 +34,7 @@ LONGEST_USER = 200
 LONGEST_CORRECTION = 200
 OLDEST_SECONDS = 30 * 86_400.0
 FUTURE_SECONDS = 60.0  # two clocks of one installation differ by less
+_LOG = logging.getLogger("coalmine.feedback")
 _FIELDS = {"prediction_id", "thumb", "correction", "user"}
 _THUMBS = {"up": True, "down": False}
 _SAID = {
@@ -131,6 +133,11 @@ class FeedbackApi:
         except Overloaded as error:
             response = JSONResponse(
                 {"error": error.what}, status_code=503, headers={"Retry-After": str(error.retry_after)}
+            )
+        except sqlite3.Error:  # a full disk, a locked file: nothing was written, and the client may come again
+            _LOG.exception("votes were not written")
+            response = JSONResponse(
+                {"error": "the vote could not be written; try again"}, status_code=503, headers={"Retry-After": "5"}
             )
         self._answers.labels(status=str(response.status_code)).inc()
         self._seconds.observe(time.perf_counter() - started)
