@@ -84,10 +84,13 @@ class LocalArms:
         self._start(slot, known, faults)
 
     def ready(self, slot: Slot) -> ArmStatus:
-        """Asks the arm itself; READY only after it has predicted something."""
+        """Asks the arm itself, once it is the tenant that `ensure` named last; READY only after it has predicted."""
         record = process.read(self.folder, _name(slot))
         if record is None:
             return ArmStatus(Health.NOT_READY, "not started")
+        starts = self._starts.get(slot)
+        if starts is not None and (record.marks["release"], record.marks["faults"]) != starts.tenant:
+            return ArmStatus(Health.NOT_READY, f"{record.marks['release']} still finishes its requests here")
         if not process.alive(record):
             return ArmStatus(Health.CRASHED, self._last_words(slot))
         try:
