@@ -58,17 +58,19 @@ class Desk:
         self._lock = threading.RLock()
         self._live: dict[Key, Live] = {}
         self._positions: dict[str, Position | None] = {}
+        self._stale = False
         self._closed: dict[int, Live] = {}
         self._noted: dict[tuple[str, str, str], tuple[int | None, str, int]] = {}
         self._load()
 
     def _load(self) -> None:
         """State is a fold over what is stored: this is all that a restart does."""
-        self._positions = {"log": None, "votes": None, "edge": None, **self.store.positions()}
-        self._live = {}
+        positions = {"log": None, "votes": None, "edge": None, **self.store.positions()}
+        found: dict[Key, Live] = {}
         for row in self.store.analyses(limit=1000):
-            if row.status != "closed" and (row.namespace, row.name) not in self._live:
-                self._live[row.namespace, row.name] = self._revive(row)
+            if row.status != "closed" and (row.namespace, row.name) not in found:
+                found[row.namespace, row.name] = self._revive(row)
+        self._positions, self._live, self._stale = positions, found, False
 
     def _revive(self, row: Row) -> Live:
         policy = load_policy(row.policy)
@@ -83,13 +85,15 @@ class Desk:
         begun = time.perf_counter()
         with self._lock:
             try:
+                if self._stale:
+                    self._load()
                 for _ in range(_ROUNDS):
                     if not self._pass():
                         break
                 self._close_finished()
             except Exception:
                 self.tally.failures += 1
-                self._load()  # what was counted but not stored is forgotten and read again
+                self._stale = True  # what was counted but not stored is forgotten and read again
                 raise
             self.tally.pass_seconds += time.perf_counter() - begun
             self.tally.last_pass = self.clock()

@@ -149,7 +149,10 @@ def _add_rest(app: FastAPI, desk: Desk) -> None:
 def open_desk(*, database: str, access_log: Path, feedback: Path, policies: Path | None) -> Desk:
     """`database`: a path, or a URL that SQLAlchemy knows. Raises BadInput where it does not open."""
     if "://" not in database:
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(str(error), where=database, remedy="name a folder that can be written") from error
         database = f"sqlite:///{Path(database).absolute()}"
     return Desk(Store(database), AccessLog(access_log), votes=Votes(feedback), policies=policies)
 

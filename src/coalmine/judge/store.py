@@ -96,7 +96,7 @@ class Store:
             if url.startswith("sqlite"):
                 sa.event.listen(self._engine, "connect", _wal)
             _META.create_all(self._engine)
-        except sa.exc.SQLAlchemyError as error:
+        except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise BadInput(
                 f"the judge's database does not open: {error}", where=url, remedy="name one that can be written"
             ) from error

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.judge.running import KEY, Running, judge, line
+from sqlalchemy.exc import SQLAlchemyError
+
+from coalmine.errors import BadInput
+from coalmine.judge.service import open_desk
+from unit.judge.running import KEY, Running, judge, line
 
 NEW, OLD = "m2-abcdef0", "m1-abcdef0"
 
@@ -77,6 +81,11 @@ def test_a_healthy_release_earns_its_steps_and_is_promoted(running: Running) -> 
     found = running.analysis()
     assert (found["status"], found["outcome"], found["decision"]) == ("baking", "promoted", "PROMOTE")
     assert [w["weight"] for w in found["weights"]] == [10, 30, 50, 0]
+    trace = running.get("/api/analyses/1/trace").json()
+    assert [p["t"] for p in trace] == sorted(p["t"] for p in trace)
+    assert trace[-1]["metrics"]["errors"]["log_e_noninferior"] == found["metrics"]["errors"]["log_e_noninferior"]
+    assert running.get("/api/analyses?namespace=sentiment&name=sentiment").json()[0]["policy"]["version"] == 1
+    assert running.get("/api/analyses?name=another").json() == []
 
 
 def test_failing_requests_roll_back_and_only_then(running: Running) -> None:
@@ -219,3 +228,37 @@ def test_it_is_a_metric_provider_and_has_metrics_of_its_own(calm: Running) -> No
     assert "coalmine_judge_polls_total 0" in calm.get("/metrics").text
     assert calm.get("/").text.startswith("<!doctype html>")
     assert calm.get("/api/policy/schema").json()["title"] == "Policy"
+
+
+@pytest.mark.parametrize("database", ["/dev/null/judge.db", "nonsense://x"])
+def test_a_database_that_does_not_open_is_a_users_mistake(tmp_path: Path, database: str) -> None:
+    with pytest.raises(BadInput):
+        open_desk(database=database, access_log=tmp_path / "log", feedback=tmp_path / "votes", policies=None)
+
+
+def test_a_database_that_fails_later_decides_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    """The disk is full at one pass and not at the next: what was read is read again, and counted once."""
+    desk = open_desk(
+        database=str(tmp_path / "judge.db"), access_log=tmp_path / "log", feedback=tmp_path / "votes", policies=None
+    )
+    desk.tick()
+    desk.ensure("a", "b", "c")
+    arms = (("canary", NEW), ("primary", OLD))
+    lines = [line(100 + i / 50, arm, release) for i in range(200) for arm, release in arms]
+    (tmp_path / "log").write_text("".join(lines))
+    with sqlite3.connect(tmp_path / "judge.db") as direct:
+        direct.execute("ALTER TABLE polls RENAME TO hidden")
+    with pytest.raises(SQLAlchemyError):
+        desk.tick()
+    with sqlite3.connect(tmp_path / "judge.db") as direct:
+        direct.execute("ALTER TABLE hidden RENAME TO polls")
+    direct.close()
+    desk.tick()
+    live = desk.live("a", "b")
+    assert live is not None
+    assert live.counting.routed == {"10": 200}
+    assert (
+        sum(poll.n_c for poll in desk.store.polls(1) if poll.metric == "errors")
+        == live.state.metrics["errors"].totals[0]
+    )
+    desk.store.close()
