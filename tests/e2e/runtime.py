@@ -36,8 +36,8 @@ step_outcomes: 20
 silence_seconds: 6
 metrics:
   errors: {tolerated_rate: 0.05}
-  latency: {role: rollback}
-  feedback: {role: rollback, weight: 2}
+  latency: {tolerated_rate: 0.5}
+  feedback: {role: guardrail, weight: 2, odds_ratio_promote: 5}
 drills: true
 bake: {seconds: 5}
 """

@@ -27,7 +27,7 @@ def test_a_good_release_is_promoted_and_nobody_notices(runtime: Runtime, people:
     assert (seen["lost"], sum(arm["failed"] for arm in seen["arms"])) == (0, 0)
     assert {arm["arm"] for arm in seen["arms"] if arm["release"] == release} == {"canary", "primary"}
     facts = json.loads(Path(json.loads(runtime.cli("--json", "report", release))["json"]).read_text())
-    assert facts["outcome"] == "promoted"
+    assert facts["verdict"] == "promoted"
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,13 @@ from coalmine.edge import certificates
 from coalmine.edge import process as nginx
 from coalmine.edge.config import EdgeConfig, from_settings
 from coalmine.edge.split import write_split
-from coalmine.errors import CoalmineError, Temporary
+from coalmine.errors import CoalmineError
 from coalmine.feedback import token
 from coalmine.local import parts, repository
 from coalmine.local.arms import LocalArms
 from coalmine.local.supervisor import Supervisor
 from coalmine.records import Ending, Slot, Split
+from coalmine.release import report
 from coalmine.release.closer import close
 from coalmine.release.ledger import Ledger
 from coalmine.rollout.hooks import HookClient
@@ -37,6 +38,7 @@ TICK_SECONDS = 0.1
 PARTS_SECONDS = 0.5  # how often dead parts are looked for
 STATUS_SECONDS = 0.5
 HOURLY = 3600.0
+REPORTS_SECONDS = 60.0  # how often reports that lacked the judge's part are looked at again
 ROTATE_BYTES = 256 * 1024**2
 JUDGE_IN_CLUSTER = "judge.coalmine:8090"  # what the Canary file calls the judge
 
@@ -132,7 +134,7 @@ class Controller:
                 tell(status)
         closer.join(timeout=30)
 
-    def _guarded(self, what: str, step: Callable[[], None]) -> None:
+    def _guarded(self, what: str, step: Callable[[], object]) -> None:
         """One part's trouble (a full disk, a locked database) must not end the others; it is tried again."""
         try:
             step()
@@ -159,19 +161,23 @@ class Controller:
 
     def _close_endings(self) -> None:
         """In a thread of its own: git, the registry and reports take seconds, and the next tick must not wait."""
+        looking = _Every(REPORTS_SECONDS)
         pause = 0.0
         while not self.ended.wait(0.2 + pause):
-            try:
-                for ending in self._open_endings():
-                    close(self.settings, ending)
-                    log.info("closed", release=str(ending.release), outcome=str(ending.outcome), why=ending.reason)
-                pause = 0.0
-            except Temporary as error:
-                pause = min(10.0, pause + 1.0)
-                log.warning("closing is tried again", error=str(error), in_seconds=pause)
-            except CoalmineError as error:
-                pause = 10.0
-                log.warning("closing failed", error=str(error), in_seconds=pause)
+            waiting = [words for ending in self._open_endings() if (words := self._close(ending))]
+            pause = min(10.0, pause + 1.0) if waiting else 0.0
+            if looking.due():
+                self._guarded("reports", lambda: report.complete(self.settings))
+
+    def _close(self, ending: Ending) -> str:
+        """Why an ending is not closed yet; empty where it is. One that waits for MLflow holds up no other."""
+        try:
+            close(self.settings, ending)
+        except (CoalmineError, OSError) as error:
+            log.warning("closing is tried again", release=str(ending.release), error=str(error))
+            return str(error)
+        log.info("closed", release=str(ending.release), outcome=str(ending.outcome), why=ending.reason)
+        return ""
 
     def _open_endings(self) -> list[Ending]:
         open_ones = {ending.attempt for ending in self.ledger.closings(self.settings.model, unfinished=True)}
