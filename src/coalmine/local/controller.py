@@ -40,6 +40,9 @@ STATUS_SECONDS = 0.5
 HOURLY = 3600.0
 REPORTS_SECONDS = 60.0  # how often reports that lacked the judge's part are looked at again
 ROTATE_BYTES = 256 * 1024**2
+# Between taking a slot's traffic and ending its tenant: a request that resolved the split just before has long arrived
+# there by then, and the tenant answers all that have before it ends.
+DRAIN_SECONDS = 2.0
 JUDGE_IN_CLUSTER = "judge.coalmine:8090"  # what the Canary file calls the judge
 
 
@@ -114,7 +117,7 @@ class Controller:
             arms=self.arms,
             clock=Clock(),
             caller=HookClient({JUDGE_IN_CLUSTER: f"127.0.0.1:{settings.ports.judge}"}),
-            drain_seconds=settings.timeout_seconds + 1.0,
+            drain_seconds=DRAIN_SECONDS,
         )
 
     def run(self, tell: Callable[[Mapping[str, object]], None] = lambda _: None) -> None:
