@@ -281,11 +281,12 @@ def backtest(
 ) -> None:
     """What would have been decided, and when: recorded polls under any policy, by the code that runs live."""
     from coalmine.judge.backtest import backtest as run
+    from coalmine.judge.backtest import to_json
     from coalmine.judge.policy import load_policy
 
     found = run(polls, load_policy(policy))
     verdict = found.verdict
-    output.show(found.as_json(), lines=[f"{verdict.decision} at t = {verdict.t:.3f}: {verdict.reason}"])
+    output.show(to_json(found), lines=[f"{verdict.decision} at t = {verdict.t:.3f}: {verdict.reason}"])
 
 
 @feedback_app.command("serve")

@@ -56,12 +56,13 @@ def answer(desk: Desk, kind: str, payload: Payload) -> Answer:
     )
     verdict = live.verdict(desk.clock())
     if verdict.decision is Decision.ROLLBACK:
-        return 409, f"ROLLBACK: {verdict.reason}"
+        return 409, _held(verdict)
     if kind == "confirm-promotion":
-        return (200 if verdict.decision is Decision.PROMOTE else 409), f"{verdict.decision}: {verdict.reason}"
+        # A yes is the reason of what now happens and is repeated in records and commits: the sentence alone.
+        return (200, verdict.reason) if verdict.decision is Decision.PROMOTE else (409, _held(verdict))
     if kind == "confirm-traffic-increase":
         return _increase(desk, live, payload)
-    return 200, f"{verdict.decision}: {verdict.reason}"
+    return 200, _held(verdict)
 
 
 def _rollback(desk: Desk, payload: Payload) -> Answer:
@@ -71,10 +72,14 @@ def _rollback(desk: Desk, payload: Payload) -> Answer:
     verdict = live.verdict(desk.clock())
     after_promotion = payload.phase == "Succeeded"
     if verdict.decision is Decision.ROLLBACK and live.state.latched_in_bake == after_promotion:
-        return 200, f"ROLLBACK: {verdict.reason}"
+        return 200, verdict.reason
     if after_promotion:
         return 409, "the promoted release keeps within its tolerated rates"
-    return 409, f"{verdict.decision}: {verdict.reason}"
+    return 409, _held(verdict)
+
+
+def _held(verdict: decide.Verdict) -> str:
+    return f"{verdict.decision}: {verdict.reason}"
 
 
 def _post_rollout(desk: Desk, payload: Payload) -> Answer:

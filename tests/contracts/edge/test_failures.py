@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contracts.edge.conftest import Rig
+    from contracts.edge.conftest import Rig
 
 
 @pytest.mark.parametrize("mode", ["silent", "down"])

@@ -18,7 +18,7 @@ from coalmine.edge import certificates, process
 from coalmine.edge.config import Fixed
 
 if TYPE_CHECKING:
-    from tests.contracts.edge.conftest import Answer, Rig, Upstream
+    from contracts.edge.conftest import Answer, Rig, Upstream
 
 
 def test_another_arm_on_the_same_slot_is_met_without_a_failed_request(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from coalmine.edge import process
 
 if TYPE_CHECKING:
-    from tests.contracts.edge.conftest import Rig
+    from contracts.edge.conftest import Rig
 
 SIGNATURE = "c2lnbmF0dXJlLXNlY3JldA"
 TYPES: dict[str, type | tuple[type, ...]] = {

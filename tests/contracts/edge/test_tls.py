@@ -14,7 +14,7 @@ from cryptography import x509
 from coalmine.edge import certificates
 
 if TYPE_CHECKING:
-    from tests.contracts.edge.conftest import Load, Rig
+    from contracts.edge.conftest import Load, Rig
 
 
 def _handshake(rig: Rig, context: ssl.SSLContext, name: str = "localhost") -> tuple[str | None, bytes | None]:

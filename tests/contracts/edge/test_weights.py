@@ -10,7 +10,7 @@ from coalmine.edge.split import write_split
 from coalmine.records import Slot, Split
 
 if TYPE_CHECKING:
-    from tests.contracts.edge.conftest import Load, Rig
+    from contracts.edge.conftest import Load, Rig
 
 
 def test_before_the_first_release_the_edge_says_so_and_counts_it_for_no_arm(rig: Rig) -> None:
