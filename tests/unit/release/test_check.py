@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from coalmine.records import ReleaseId
 from coalmine.release.file import ReleaseFile, path, render
 from coalmine.release.git import Done
 
