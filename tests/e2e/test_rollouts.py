@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from coalmine.local.scene import People
 from coalmine.records import Outcome
-from e2e.runtime import Runtime
+from e2e.burst import burst
+from e2e.runtime import POLICY, Runtime
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("calm")]
+
+
+@pytest.fixture
+def unhurried_bake(runtime: Runtime) -> Iterator[None]:
+    """Time enough in the bake for a fault that only the whole load brings out."""
+    at = "flagger/sentiment/policy.yaml"
+    for seconds in (15, 5):
+        runtime.pull()
+        runtime.commit(at, POLICY.replace("bake: {seconds: 5}", f"bake: {{seconds: {seconds}}}"), why="another bake")
+        runtime.git("push", "--quiet", "coalmine", "HEAD:main")
+        if seconds == 15:
+            yield
 
 
 def test_a_good_release_is_promoted_and_nobody_notices(runtime: Runtime, people: People) -> None:
@@ -126,16 +140,23 @@ def test_a_canary_that_never_becomes_ready_gets_no_traffic(runtime: Runtime, peo
     assert people.seen()["lost"] == 0
 
 
-def test_a_fault_in_the_bake_goes_back_at_once(runtime: Runtime, people: People) -> None:
+@pytest.mark.usefixtures("people", "unhurried_bake")
+def test_a_fault_in_the_bake_goes_back_at_once(runtime: Runtime) -> None:
     """It passes as a canary and breaks under the whole load: the old arm is still warm and takes over."""
     before, champion = runtime.rollout()["primary"], runtime.champion()
     release = runtime.build(2)
     attempt = runtime.push(release, fault="crash_under_load=24")
     runtime.wait("the bake", lambda: runtime.rollout().get("bake_left"), seconds=90)
-    people.ask(rate=600)
+
+    def gone_back() -> bool:
+        burst(runtime.settings, 128)  # each of them kills the promoted arm, as often as it comes back
+        return bool(runtime.rollout()["primary"] == before)
+
+    runtime.wait("the old arm", gone_back, seconds=12)
     ending = runtime.ended(attempt)
-    people.ask(rate=80)
     assert (ending.outcome, ending.baked) == (Outcome.ROLLED_BACK, True), ending.reason
-    assert runtime.rollout()["primary"] == before
+    assert "errors" in ending.reason
     assert runtime.named() == before
     assert runtime.champion() == champion
+    assert runtime.cost(ending).bake_failed > 0
+    assert set(burst(runtime.settings, 8)) == {200}
