@@ -2,6 +2,7 @@
 
     pytest -m bench tests/bench/bench_serving.py -s
 
+COALMINE_BENCH_BENTO=<folder> COALMINE_BENCH_TEXTS=<file, a text a line> measures a release that was built before.
 Prints one line of JSON with both arms' figures and their ratios. Nothing is asserted by the clock, but every answer
 must be a 2xx. Both run with one process and one BLAS thread; they take turns so that a noisy machine hits both.
 """
@@ -141,17 +142,25 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture
-def arms(tmp_path: Path) -> Iterator[Arms]:
+def the_bento(folder: Path) -> tuple[Path, list[str]]:
+    """The built release that COALMINE_BENCH_BENTO names, with its texts; else one of the same cost on made-up words."""
+    if given := os.environ.get("COALMINE_BENCH_BENTO"):
+        return Path(given), Path(os.environ["COALMINE_BENCH_TEXTS"]).read_text(encoding="utf-8").splitlines()
     spec = importlib.util.spec_from_file_location("bento", HERE.parent / "unit" / "serving" / "bento.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    bento: Path = module.build(tmp_path / "bento")
-    model = bento / "src" / "model" / "pipeline.joblib"
+    bento: Path = module.build(folder / "bento")
     pipeline, texts = a_model()
-    joblib.dump(pipeline, model)
+    joblib.dump(pipeline, bento / "src" / "model" / "pipeline.joblib")
+    return bento, texts
+
+
+@pytest.fixture
+def arms(tmp_path: Path) -> Iterator[Arms]:
+    bento, texts = the_bento(tmp_path)
+    model = bento / "src" / "model" / "pipeline.joblib"
     token.make_key(tmp_path / "feedback.key")
     ports = {"coalmine": free_port(), "sync": free_port(), "gthread": free_port()}
     plain = [sys.executable, "-m", "gunicorn", "--workers", "1", "--chdir", str(HERE), "plain_recipe:app"]

@@ -8,23 +8,25 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+from rich.console import Console
 
-from coalmine.local import process
+from coalmine.local import process, up
 from coalmine.local.controller import read_status, run_folder
-from coalmine.local.scene import People, Scene
+from coalmine.local.scene import People, Scene, free_base
 from coalmine.records import Ending
 from coalmine.release.alias import registry
 from coalmine.release.cost import Cost
 from coalmine.release.git import MAIN, Repository
 from coalmine.release.ledger import Ledger
 from coalmine.rollout.store import SqliteStore
-from coalmine.settings import Settings
+from coalmine.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
 
@@ -175,6 +177,17 @@ class Runtime:
         os.kill(record.pid, 9)
         return record
 
+    def judge_api(self, path: str) -> Any:
+        """What the judge's REST interface answers."""
+        return httpx.get(f"{self.settings.judge_url}{path}", timeout=5, trust_env=False).json()
+
+    @staticmethod
+    def answers(url: str) -> bool:
+        try:
+            return httpx.get(url, timeout=1, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
     def client(self) -> httpx.Client:
         return httpx.Client(
             base_url=f"https://127.0.0.1:{self.settings.ports.https}",
@@ -196,3 +209,27 @@ def _trusting(ca: Path) -> Any:
 def release_id(value: Any) -> str:
     """A release id as `--json` prints it."""
     return value if isinstance(value, str) else f"m{value['version']}-{value['sha']}"
+
+
+@contextmanager
+def started(folder: Path, *, policy: str = POLICY, base: int = 21443) -> Iterator[Runtime]:
+    """A runtime in a fresh clone below `folder`: up, with version 1 (tweets) serving. Ended in any case."""
+    checkout = folder / "checkout"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
+    ports = {"COALMINE_PORT_BASE": str(free_base(base)), "COALMINE_STATE": str(folder / "state")}
+    env = {**os.environ, **ports}
+    settings = load(project=checkout, environ=env)
+    here = Runtime(checkout, settings, env, Scene(folder, settings, Console(quiet=True)))
+    here.git("config", "user.name", "A tester")
+    here.git("config", "user.email", "tester@localhost")
+    here.commit("flagger/sentiment/policy.yaml", policy, why="a policy in a hurry")
+    here.commit("flagger/sentiment/local/canary.yaml", OVERLAY, why="fewer steps")
+    try:
+        here.cli("up", "-d")
+        first = release_id(json.loads(here.cli("--json", "retrain", "--domain", "tweets", "--no-votes"))["id"])
+        here.ended(here.push(first))
+        yield here
+    finally:
+        for people in here.people:
+            people.leave()
+        up.down(settings)
