@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from coalmine.local.scene import People
-from e2e.runtime import Runtime
+from e2e.runtime import Runtime, started
 
 
 @pytest.fixture(scope="session")
