@@ -161,9 +161,10 @@ def main() -> int:
         found["serving"] = pytest_lines("bench_serving.py", env)[0]
         tell("the edge before BentoML, and what its parts cost")
         found["edge"], found["parts"] = edge_before_bentoml(bento, here)[:2]
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(found), encoding="utf-8")
     tell(f"written: {PAGE.relative_to(ROOT)}")
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")
     return 0
 
 
@@ -213,7 +214,8 @@ def page(found: Mapping[str, Any]) -> str:
     return (
         "# Benchmarks\n\n"
         f"Written by `make bench` on {time.strftime('%Y-%m-%d', time.gmtime())}: {machine()}.\n"
-        "Load (wrk, 16 keep-alive connections) and everything measured share those cores. Ratios are taken within one run, in turns.\n\n"
+        "Load (wrk, 16 keep-alive connections) and everything measured share those cores. Ratios are taken within one\n"
+        "run, in turns.\n\n"
         f"| what | aim | measured |\n|---|---|---|\n{table}\n\n"
         f"All figures of that run:\n\n```json\n{raw}\n```\n"
     )
