@@ -30,7 +30,9 @@ from e2e.runtime import POLICY, ROOT, Runtime, started
 
 BODY = json.dumps({"text": "not bad at all, I would buy it again"})
 NO_VOTES = POLICY.replace("feedback: {role: guardrail, weight: 2, odds_ratio_promote: 5}", "feedback: {role: observe}")
-CONNECTIONS = 16
+CONNECTIONS = 16  # closed-loop clients that find the saturation
+PEOPLE = 64  # clients that pause between requests, for a given rate
+ANSWER_MS = 10  # about what an answer takes at such a rate; the pause is shorter by it
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 
@@ -46,12 +48,14 @@ class Load:
 
 def start_wrk(here: Runtime, folder: Path, *, seconds: int, rate: float = 0.0) -> subprocess.Popen[str]:
     """POST through the edge for `seconds`, as fast as it goes or at about `rate` requests a second."""
-    pause = f"function delay() return math.random(0, {round(2000 * CONNECTIONS / rate)}) end\n" if rate else ""
+    clients = PEOPLE if rate else CONNECTIONS
+    mean = 1000 * PEOPLE / rate - ANSWER_MS if rate else 0.0
+    pause = f"function delay() return math.random(0, {round(2 * mean)}) end\n" if rate else ""
     script = folder / f"post-{rate:.0f}.lua"
     header = 'wrk.headers["Content-Type"] = "application/json"\n'
     script.write_text(f'wrk.method = "POST"\nwrk.body = {json.dumps(BODY)}\n{header}{pause}')
     url = f"https://127.0.0.1:{here.settings.ports.https}/predict"
-    line = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "15s", "-s", str(script), url]
+    line = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "15s", "-s", str(script), url]
     return subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
 
 
@@ -214,7 +218,7 @@ def page(found: Mapping[str, Any]) -> str:
     return (
         "# Benchmarks\n\n"
         f"Written by `make bench` on {time.strftime('%Y-%m-%d', time.gmtime())}: {machine()}.\n"
-        "Load (wrk, 16 keep-alive connections) and everything measured share those cores. Ratios are taken within one\n"
+        "Load (wrk on keep-alive connections) and everything measured share those cores. Ratios are taken within one\n"
         "run, in turns.\n\n"
         f"| what | aim | measured |\n|---|---|---|\n{table}\n\n"
         f"All figures of that run:\n\n```json\n{raw}\n```\n"
