@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import typer.main
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from coalmine.cli import app
 
@@ -22,19 +22,26 @@ errors to standard error. [Exit codes](exit-codes.md) are the same for all comma
 """
 
 
-def command() -> click.Group:
-    """The whole command line as click sees it."""
+Parameter = TyperArgument | TyperOption
+
+
+def command() -> TyperGroup:
+    """The whole command line as Typer built it."""
     found = typer.main.get_command(app)
-    assert isinstance(found, click.Group)
+    assert isinstance(found, TyperGroup)
     return found
 
 
-def walk(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def parameters(found: TyperGroup | TyperCommand) -> list[Parameter]:
+    return [item for item in found.params if isinstance(item, TyperArgument | TyperOption)]
+
+
+def walk(group: TyperGroup, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
     """Every command with its words after `coalmine`, groups left out."""
     for name, found in group.commands.items():
-        if isinstance(found, click.Group):
+        if isinstance(found, TyperGroup):
             yield from walk(found, (*path, name))
-        else:
+        elif isinstance(found, TyperCommand):
             yield (*path, name), found
 
 
@@ -46,34 +53,26 @@ def render() -> str:
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
-def _help(found: click.Command) -> str:
+def _help(found: TyperCommand) -> str:
     return " ".join((found.help or "").split()) + "\n"
 
 
-def _table(found: click.Command) -> str:
-    rows = [row for parameter in found.params if (row := _row(parameter))]
+def _table(found: TyperGroup | TyperCommand) -> str:
+    rows = [_row(item) for item in parameters(found) if "completion" not in str(item.name)]
     if not rows:
         return ""
     return "\n".join(["| argument or option | default | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
-def _row(parameter: click.Parameter) -> str:
-    if isinstance(parameter, click.Argument):
-        name, about = str(parameter.name).upper(), str(getattr(parameter, "help", "") or "")
-    elif isinstance(parameter, click.Option) and not parameter.hidden:
-        name = ", ".join([*parameter.opts, *parameter.secondary_opts])
-        about = parameter.help or ""
-    else:
-        return ""
-    if "completion" in name:
-        return ""
-    default = "required" if parameter.required else _default(parameter)
-    return f"| `{name}` | {default} | {' '.join(about.split()).replace('|', '/')} |"
+def _row(item: Parameter) -> str:
+    named = isinstance(item, TyperOption)
+    name = ", ".join([*item.opts, *item.secondary_opts]) if named else str(item.name).upper()
+    default = "required" if item.required else _default(item.default)
+    return f"| `{name}` | {default} | {' '.join((item.help or '').split()).replace('|', '/')} |"
 
 
-def _default(parameter: click.Parameter) -> str:
-    value = parameter.default
-    if value is None or value == "" or callable(value) or "UNSET" in repr(value):
+def _default(value: object) -> str:
+    if value is None or value == "" or callable(value):
         return ""
     if isinstance(value, bool):
         return "on" if value else "off"
