@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from coalmine.local.scene import People
-from e2e.runtime import Runtime, started
+from e2e.runtime import STICKY, Runtime, started
 
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """Up, with version 1 (tweets) serving and version 2 (tweets and reviews) in the registry."""
-    with started(tmp_path_factory.mktemp("e2e")) as here:
+    with started(tmp_path_factory.mktemp("e2e"), toml=f'sticky_header = "{STICKY}"\n') as here:
         here.cli("retrain", "--domain", "tweets", "--domain", "reviews", "--no-votes")
         yield here
 

@@ -26,7 +26,7 @@ from coalmine.release.cost import Cost
 from coalmine.release.git import MAIN, Repository
 from coalmine.release.ledger import Ledger
 from coalmine.rollout.store import SqliteStore
-from coalmine.settings import Settings, load
+from coalmine.settings import FILE, Settings, load
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +54,9 @@ spec:
     interval: 1s
     stepWeights: [20, 50]
 """
+
+
+STICKY = "X-User-Id"  # users who send it stay on their arm; who does not is split by request
 
 
 @dataclass(slots=True)
@@ -106,6 +109,14 @@ class Runtime:
         self.git("push", "--quiet", "coalmine", "HEAD:main")
         release: str = json.loads(self.cli("--json", "package", str(version)))["id"]
         return release_id(release)
+
+    def unused(self) -> str:
+        """A release that may be pushed and does not serve: an earlier one, or one built now."""
+        serves = self.ledger.primary(self.settings.model)
+        for known in self.ledger.releases(self.settings.model):
+            if known.id != serves and self.ledger.quarantined(self.settings.model, known.id) is None:
+                return str(known.id)
+        return self.build(2)
 
     def push(self, release: str, *, fault: str = "", force: str = "") -> int:
         """Release it; returns the number of the attempt that begins."""
@@ -212,16 +223,18 @@ def release_id(value: Any) -> str:
 
 
 @contextmanager
-def started(folder: Path, *, policy: str = POLICY, base: int = 21443) -> Iterator[Runtime]:
+def started(folder: Path, *, policy: str = POLICY, toml: str = "", base: int = 21443) -> Iterator[Runtime]:
     """A runtime in a fresh clone below `folder`: up, with version 1 (tweets) serving. Ended in any case."""
     checkout = folder / "checkout"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
     ports = {"COALMINE_PORT_BASE": str(free_base(base)), "COALMINE_STATE": str(folder / "state")}
     env = {**os.environ, **ports}
+    (checkout / FILE).write_text(toml)
     settings = load(project=checkout, environ=env)
     here = Runtime(checkout, settings, env, Scene(folder, settings, Console(quiet=True)))
     here.git("config", "user.name", "A tester")
     here.git("config", "user.email", "tester@localhost")
+    here.commit(FILE, toml, why="settings")
     here.commit("flagger/sentiment/policy.yaml", policy, why="a policy in a hurry")
     here.commit("flagger/sentiment/local/canary.yaml", OVERLAY, why="fewer steps")
     try:

@@ -30,6 +30,7 @@ from coalmine.release.closer import close
 from coalmine.release.ledger import Ledger
 from coalmine.rollout.hooks import HookClient
 from coalmine.rollout.run import Rollout
+from coalmine.rollout.state import split_of
 from coalmine.rollout.store import SqliteStore
 from coalmine.settings import Settings
 
@@ -43,6 +44,8 @@ ROTATE_BYTES = 256 * 1024**2
 # Between taking a slot's traffic and ending its tenant: a request that resolved the split just before has long arrived
 # there by then, and the tenant answers all that have before it ends.
 DRAIN_SECONDS = 2.0
+# The longest that a start keeps the edge closed for its arms; a cold start of two takes some ten seconds.
+CLOSED_SECONDS = 30.0
 JUDGE_IN_CLUSTER = "judge.coalmine:8090"  # what the Canary file calls the judge
 
 
@@ -83,6 +86,8 @@ class Controller:
     settings: Settings
     ended: threading.Event
     _last_words: str = ""
+    _open: bool = False
+    _began: float = field(default_factory=time.monotonic)
     edge: EdgeConfig = field(init=False)
     supervisor: Supervisor = field(init=False)
     arms: LocalArms = field(init=False)
@@ -147,10 +152,22 @@ class Controller:
                 self._last_words = str(error)
 
     def _look_after_parts(self) -> None:
-        self.supervisor.reconcile()
+        self.supervisor.reconcile(hold=() if self._may_open() else ("nginx",))
         if self.ledger.releases(self.settings.model):
             self.arms.keep_spare()
         rotate(self.edge)
+
+    def _may_open(self) -> bool:
+        """Once what it sends to is ready. An edge that opens first answers 502 for whichever arm is up last, and that
+        would be counted against a canary which only shared the machine's restart.
+        """
+        if not self._open:
+            split = split_of(self.rollout.state)
+            serving = [split.primary_slot] if split.primary else []
+            serving += [split.primary_slot.other] if split.weight else []
+            ready = all(self.arms.ready(slot).ready for slot in serving)
+            self._open = ready or time.monotonic() - self._began > CLOSED_SECONDS
+        return self._open
 
     def _renew(self) -> None:
         certificates.ensure(self.settings.tls, self.settings.server_names, own_pem=self.settings.certificate)

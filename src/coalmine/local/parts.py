@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from coalmine.edge import process as nginx
 from coalmine.edge.config import EdgeConfig
+from coalmine.edge.render import render
 from coalmine.feedback import capture
 from coalmine.local.supervisor import Part
 from coalmine.release.answer import KEY_ENVIRONMENT
@@ -59,7 +60,14 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
             f"{settings.judge_url}/healthz",
         ),
         # QUIT: requests in flight are answered first.
-        Part("nginx", nginx.command(edge), env, "takes the requests and splits them", end=signal.SIGQUIT),
+        Part(
+            "nginx",
+            nginx.command(edge),
+            env,
+            "takes the requests and splits them",
+            end=signal.SIGQUIT,
+            reads=render(edge),
+        ),
     ]
     if not settings.mlflow_uri:
         store, artifacts = settings.tracking_uri, str(settings.state / "mlflow" / "artifacts")

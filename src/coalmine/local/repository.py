@@ -34,7 +34,10 @@ def ensure(settings: Settings) -> Repository:
 
 @dataclass(slots=True)
 class Watched:
-    """What main names. Read anew only when main has moved; what cannot be read leaves the last target in force."""
+    """What main names. Read anew only when main has moved; what cannot be read leaves the last target in force.
+
+    Of several pushes between two looks the last one is seen; of two that are seen the first is superseded.
+    """
 
     settings: Settings
     repository: Repository

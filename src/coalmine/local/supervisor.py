@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,11 +32,12 @@ class Part:
     about: str
     url: str = ""
     end: int = signal.SIGTERM
+    reads: str = ""  # what its command only names, such as a configuration file's content
 
     @property
     def digest(self) -> str:
         """Changes when the part would be started differently: then the running one is replaced."""
-        told = json.dumps([list(self.command), sorted(self.env.items())])
+        told = json.dumps([list(self.command), sorted(self.env.items()), self.reads])
         return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -56,10 +56,9 @@ class Supervisor:
     logs: Path
     parts: Sequence[Part]
     _lives: dict[str, _Life] = field(default_factory=dict)
-    _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def reconcile(self) -> None:
-        """Start what should run and does not. Called again and again; cheap when all is well."""
+    def reconcile(self, *, hold: Collection[str] = ()) -> None:
+        """Start what should run and does not, except those to `hold`. Called again and again; cheap if all is well."""
         for part in self.parts:
             life = self._lives.setdefault(part.name, _Life())
             record = process.read(self.folder, part.name)
@@ -72,7 +71,7 @@ class Supervisor:
                 process.stop(record)  # what it has left behind, such as workers that hold its port
                 process.forget(self.folder, part.name)
                 self._died(part, life)
-            if time.monotonic() >= life.not_before:
+            if part.name not in hold and time.monotonic() >= life.not_before:
                 self._start(part, life)
 
     def _start(self, part: Part, life: _Life) -> None:
@@ -85,14 +84,12 @@ class Supervisor:
             marks={"digest": part.digest},
             end=part.end,
         )
-        self._children[part.name] = child
+        child.returncode = 0  # from here on its record is what counts; `process.alive` reaps it
         life.started = time.monotonic()
         log.info("started", part=part.name, pid=child.pid)
 
     def _died(self, part: Part, life: _Life) -> None:
         """A part that had run a minute starts anew at once, others after a growing pause."""
-        if (child := self._children.pop(part.name, None)) is not None:
-            child.poll()
         life.failures = 1 if time.monotonic() - life.started > 60 else life.failures + 1
         pause = 0.0 if life.failures == 1 else min(LONGEST_PAUSE, 2.0 ** (life.failures - 2))
         life.not_before = time.monotonic() + pause

@@ -91,9 +91,10 @@ def detached(settings: Settings) -> None:
 
 
 def _answers(settings: Settings, *, since: float) -> bool:
-    """The loop goes round, and judge and feedback service answer; MLflow's slow start is not waited for."""
-    told = read_status(settings).get("t")
-    if not isinstance(told, float) or told < since:
+    """The loop goes round, the edge is open, judge and feedback service answer; MLflow's slow start is not awaited."""
+    status = read_status(settings)
+    told, alive = status.get("t"), status.get("parts")
+    if not isinstance(told, float) or told < since or not isinstance(alive, dict) or not alive.get("nginx"):
         return False
     try:
         urls = (f"{settings.judge_url}/healthz", f"http://127.0.0.1:{settings.ports.feedback}/healthz")
@@ -133,5 +134,6 @@ def running(settings: Settings) -> bool:
 
 
 def _leftovers(settings: Settings) -> bool:
-    """Whether parts of an earlier life still run: then their ports are not free, and that is right."""
-    return any(process.alive(process.read(run_folder(settings), name)) for name in ORDER)
+    """Whether anything of an earlier life still runs, nginx's workers alone included: they may hold its ports."""
+    records = [process.read(run_folder(settings), name) for name in ORDER]
+    return any(process.session(record) for record in records if record is not None)
