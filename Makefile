@@ -1,5 +1,7 @@
 # The commands of this repository. `make help` lists them; each says what it installs before it does.
-PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell command -v $(name))))
+# The first that runs and is recent enough: a name on the PATH may be a version manager's empty promise.
+WANTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(WANTED)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/uv/bin/uv
@@ -48,9 +50,8 @@ clean: ## remove the environment; never the state in .coalmine/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(UV): locks/uv.txt
-	@test -n "$(PYTHON)" || { echo "no python3 on the PATH: install Python 3.11 or later"; exit 4; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "$$($(PYTHON) -V) is too old: Coalmine wants Python 3.11 or later; name one with make PYTHON=..."; exit 4; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(WANTED)' || \
+	  { echo "no Python 3.11, 3.12 or 3.13 on the PATH: install one, or name it with make PYTHON=..."; exit 4; }
 	@echo "installing uv and the packages into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)/uv || { echo "on Debian and Ubuntu: sudo apt-get install python3-venv"; exit 4; }
 	@$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
