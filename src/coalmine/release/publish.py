@@ -34,7 +34,7 @@ def release(
 
     Args:
         settings: where the ledger is, and which model and environment are meant.
-        wanted: a release id, or a model version (its newest release).
+        wanted: a release id, a model version (its newest release), or `latest` (the one built last).
         checkout: the top of the clone to commit in. The push carries its other commits too.
         faults: for drills, as in `coalmine.release.faults`.
         force: why a quarantined release is tried again; becomes a commit trailer.
@@ -63,12 +63,12 @@ def release(
 
 
 def find(ledger: Ledger, model: str, wanted: ReleaseId | int | str) -> Release:
-    """The release of that id, or the newest of that model version. Raises BadInput naming those that are."""
-    text = str(wanted)
-    for known in ledger.releases(model):
-        if text in {str(known.id), str(known.id.version), f"v{known.id.version}"}:
+    """The release of that id, the newest of that model version, or the `latest`. Raises BadInput naming those known."""
+    text, built = str(wanted), ledger.releases(model)  # the newest first
+    for known in built:
+        if text in {"latest", str(known.id), str(known.id.version), f"v{known.id.version}"}:
             return known
-    names = ", ".join(str(known.id) for known in ledger.releases(model)[:5]) or "none"
+    names = ", ".join(str(known.id) for known in built[:5]) or "none"
     raise BadInput(f"no release {text} of {model}", remedy=f"those built: {names}; `coalmine package` builds one")
 
 

@@ -40,6 +40,13 @@ def test_a_version_means_its_newest_release(site: Site) -> None:
     assert site.deployed() == render(ReleaseFile("sentiment", "local", M1))
 
 
+def test_latest_means_the_one_built_last(site: Site) -> None:
+    site.know(M2)
+    site.know(M1)
+    release(site.settings, "latest", checkout=site.checkout.path)
+    assert site.deployed() == render(ReleaseFile("sentiment", "local", M2))
+
+
 def test_an_unknown_version_names_those_that_are(site: Site) -> None:
     site.know(M1)
     with pytest.raises(BadInput, match="m1-abc1234"):
