@@ -72,7 +72,8 @@ $(VENV)/dev.stamp: $(UV) locks/dev.txt pyproject.toml
 .PHONY: system
 system:
 	@missing=""; for p in $(PACKAGES); do \
-	  command -v $$p >/dev/null || test -x /usr/sbin/$$p || missing="$$missing $$p"; done; \
+	  command -v $$p >/dev/null || test -x /usr/sbin/$$p || \
+	  { test $$p = chromium && command -v google-chrome >/dev/null; } || missing="$$missing $$p"; done; \
 	test -z "$$missing" && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing$$missing ..."; apt-get update -qq >/dev/null && \
