@@ -171,6 +171,6 @@ def test_faults_are_written_in_their_one_spelling(site: Site) -> None:
 
 
 def test_latest_is_the_release_built_last(site: Site) -> None:
-    for release in (M2, M1):
-        site.know(release)
+    for known in (M2, M1):
+        site.know(known)
     assert find(site.ledger, "sentiment", "latest").id == M2
