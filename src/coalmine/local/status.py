@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from coalmine.errors import BadInput
-from coalmine.local import up
-from coalmine.local.controller import read_status
+from coalmine.local import process, up
+from coalmine.local.controller import read_status, run_folder
 from coalmine.release.ledger import Ledger
 from coalmine.settings import Settings
 
@@ -28,6 +28,8 @@ def report(settings: Settings) -> dict[str, Any]:
     """The controller's last word, whether it still runs, what the judge says, and the releases known here."""
     told = dict(read_status(settings))
     told["running"] = up.running(settings)
+    run = run_folder(settings)
+    told["parts"] = {name: process.alive(process.read(run, name)) for name in told.get("parts", {})}
     told["judge"] = _judge(settings) if told["running"] else {}
     if settings.database.exists():
         ledger = Ledger(settings.database)
