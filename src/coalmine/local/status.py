@@ -26,7 +26,7 @@ STALE_SECONDS = 5.0
 
 def report(settings: Settings) -> dict[str, Any]:
     """The controller's last word, whether it still runs, what the judge says, and the releases known here."""
-    told = dict(read_status(settings))
+    told: dict[str, Any] = dict(read_status(settings))
     told["running"] = up.running(settings)
     run = run_folder(settings)
     told["parts"] = {name: process.alive(process.read(run, name)) for name in told.get("parts", {})}

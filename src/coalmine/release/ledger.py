@@ -1,24 +1,20 @@
 """What is remembered of releases: which are known, which are quarantined, what a closing has done, where reports lie.
 
-One SQLite file shared by `package`, the push check, the controller and the command line. A connection lives for
-one operation: there is nothing to hand between threads, and a killed process leaves nothing that blocks others.
+Shared by `package`, the push check, the controller and the command line.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from coalmine.errors import Broken, Refused, Temporary
+from coalmine.database import Database
+from coalmine.errors import Refused
 from coalmine.records import Ending, Outcome, Release, ReleaseId, Report
 
-_BUSY_SECONDS = 10.0  # how long an operation waits for another process's; each holds the lock for milliseconds
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS releases (
     model TEXT NOT NULL, id TEXT NOT NULL, created REAL NOT NULL, body TEXT NOT NULL, PRIMARY KEY (model, id));
@@ -56,38 +52,12 @@ class Ledger:
     """Idempotent operations, each one transaction. Raises Temporary if the file stays locked, Broken if damaged."""
 
     def __init__(self, database: Path) -> None:
-        self._path = database
+        self._database = Database(database, "ledger", _SCHEMA)
         database.parent.mkdir(parents=True, exist_ok=True)
-        with self._open() as db:
-            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'primary_release'").fetchone():
-                return
-        self._create()
-
-    def _create(self) -> None:
-        for last in (False,) * 20 + (True,):
-            try:
-                with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as db:
-                    db.execute("PRAGMA journal_mode = WAL")  # stays with the file
-                    db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-                    return
-            except sqlite3.OperationalError as error:
-                # Two first users at once: the change to WAL fails at once instead of waiting for the other's.
-                if last:
-                    raise Temporary(f"the ledger is not to be had: {error}", where=str(self._path)) from error
-                time.sleep(0.05)
-
-    @contextmanager
-    def _open(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as db:
-                db.execute("PRAGMA synchronous = FULL")  # a verdict's steps must outlive a power cut
-                db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-                yield db
-                db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise Temporary(f"the ledger is not to be had: {error}", where=str(self._path)) from error
-        except sqlite3.DatabaseError as error:
-            raise Broken(f"the ledger is damaged: {error}", where=str(self._path)) from error
+        with self._database.open() as db:
+            made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'primary_release'").fetchone()
+        if not made:
+            self._database.create()
 
     # ---- releases ---------------------------------------------------------------------------------------------
 
@@ -97,7 +67,7 @@ class Ledger:
         Raises:
             Refused: the id is known with other content. A release is never changed; another build needs another id.
         """
-        with self._open(write=True) as db:
+        with self._database.open(write=True) as db:
             row = db.execute(
                 "SELECT body FROM releases WHERE model = ? AND id = ?", (release.model, str(release.id))
             ).fetchone()
@@ -117,13 +87,13 @@ class Ledger:
         return known
 
     def find(self, model: str, release: ReleaseId) -> Release | None:
-        with self._open() as db:
+        with self._database.open() as db:
             row = db.execute("SELECT body FROM releases WHERE model = ? AND id = ?", (model, str(release))).fetchone()
         return _release(row[0]) if row else None
 
     def releases(self, model: str = "") -> list[Release]:
         """Known releases, newest first; of all models where none is named."""
-        with self._open() as db:
+        with self._database.open() as db:
             rows = db.execute(
                 "SELECT body FROM releases WHERE ? IN ('', model) ORDER BY created DESC, id DESC", (model,)
             ).fetchall()
@@ -132,7 +102,7 @@ class Ledger:
     # ---- what is primary, as the controller last said -----------------------------------------------------------
 
     def set_primary(self, model: str, release: ReleaseId | None) -> None:
-        with self._open(write=True) as db:
+        with self._database.open(write=True) as db:
             db.execute(
                 "INSERT INTO primary_release VALUES (?, ?, ?)"
                 " ON CONFLICT (model) DO UPDATE SET id = excluded.id, t = excluded.t",
@@ -140,7 +110,7 @@ class Ledger:
             )
 
     def primary(self, model: str) -> ReleaseId | None:
-        with self._open() as db:
+        with self._database.open() as db:
             row = db.execute("SELECT id FROM primary_release WHERE model = ?", (model,)).fetchone()
         return ReleaseId.parse(row[0]) if row and row[0] else None
 
@@ -148,7 +118,7 @@ class Ledger:
 
     def quarantine(self, model: str, release: ReleaseId, *, attempt: int, reason: str) -> None:
         """Put a release in quarantine because of one attempt; said again for the same attempt it changes nothing."""
-        with self._open(write=True) as db:
+        with self._database.open(write=True) as db:
             db.execute(
                 "INSERT OR IGNORE INTO quarantine (model, id, attempt, reason, t) VALUES (?, ?, ?, ?, ?)",
                 (model, str(release), attempt, reason, time.time()),
@@ -162,7 +132,7 @@ class Ledger:
     def quarantines(self, model: str, release: ReleaseId | None = None) -> list[Quarantine]:
         """All entries, lifted ones too, newest first."""
         wanted = str(release) if release else ""
-        with self._open() as db:
+        with self._database.open() as db:
             rows = db.execute(
                 "SELECT model, id, attempt, reason, t, lifted, lifted_by, lifted_because FROM quarantine"
                 " WHERE model = ? AND ? IN ('', id) ORDER BY attempt DESC",
@@ -175,7 +145,7 @@ class Ledger:
 
     def lift(self, model: str, release: ReleaseId, *, commit: str, reason: str) -> None:
         """Record that a push forced the release through; a later failed attempt puts it back."""
-        with self._open(write=True) as db:
+        with self._database.open(write=True) as db:
             db.execute(
                 "UPDATE quarantine SET lifted = ?, lifted_by = ?, lifted_because = ?"
                 " WHERE model = ? AND id = ? AND lifted IS NULL",
@@ -186,7 +156,7 @@ class Ledger:
 
     def begin(self, ending: Ending) -> None:
         """Remember that an attempt ended so that its closing survives a crash."""
-        with self._open(write=True) as db:
+        with self._database.open(write=True) as db:
             db.execute(
                 "INSERT OR IGNORE INTO closings (model, attempt, outcome, t, ending) VALUES (?, ?, ?, ?, ?)",
                 (*_key(ending), time.time(), _dump(ending)),
@@ -194,7 +164,7 @@ class Ledger:
 
     def record(self, ending: Ending, step: str, detail: str = "") -> None:
         """A step of the closing is done; the first word on it stands."""
-        with self._open(write=True) as db:
+        with self._database.open(write=True) as db:
             db.execute(
                 "INSERT OR IGNORE INTO closing_steps VALUES (?, ?, ?, ?, ?, ?)",
                 (*_key(ending), step, time.time(), detail),
@@ -202,7 +172,7 @@ class Ledger:
 
     def steps(self, ending: Ending) -> dict[str, str]:
         """Steps done, each with its detail, in the order in which they were done."""
-        with self._open() as db:
+        with self._database.open() as db:
             rows = db.execute(
                 "SELECT step, detail FROM closing_steps WHERE model = ? AND attempt = ? AND outcome = ? ORDER BY rowid",
                 _key(ending),
@@ -210,7 +180,7 @@ class Ledger:
         return dict(rows)
 
     def finish(self, ending: Ending) -> None:
-        with self._open(write=True) as db:
+        with self._database.open(write=True) as db:
             db.execute(
                 "UPDATE closings SET done = coalesce(done, ?) WHERE model = ? AND attempt = ? AND outcome = ?",
                 (time.time(), *_key(ending)),
@@ -218,7 +188,7 @@ class Ledger:
 
     def closings(self, model: str = "", *, unfinished: bool = False) -> list[Ending]:
         """Endings whose closing has begun, oldest first."""
-        with self._open() as db:
+        with self._database.open() as db:
             rows = db.execute(
                 "SELECT ending FROM closings WHERE ? IN ('', model) AND (? OR done IS NULL) ORDER BY rowid",
                 (model, not unfinished),
@@ -229,7 +199,7 @@ class Ledger:
 
     def add_report(self, model: str, attempt: int, report: Report, *, complete: bool) -> None:
         """Where the report lies; written again it replaces, since a report may be completed later."""
-        with self._open(write=True) as db:
+        with self._database.open(write=True) as db:
             db.execute(
                 "INSERT OR REPLACE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (model, str(report.release), attempt, report.html, report.json, complete, time.time()),
@@ -237,7 +207,7 @@ class Ledger:
 
     def reports(self, model: str, *, incomplete: bool = False) -> list[tuple[int, Report]]:
         """(attempt, report), newest first."""
-        with self._open() as db:
+        with self._database.open() as db:
             rows = db.execute(
                 "SELECT attempt, id, html, json FROM reports WHERE model = ? AND (? OR NOT complete)"
                 " ORDER BY attempt DESC",

@@ -7,20 +7,17 @@ benchmarks read) and `rollout_ending` (one row an attempt: what the closer acts 
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from coalmine.errors import Broken, Temporary
+from coalmine.database import Database
+from coalmine.errors import Broken
 from coalmine.records import Ending, Outcome, Phase, ReleaseId, Slot
 from coalmine.rollout.canary import Canary
 from coalmine.rollout.state import Event, Spec, State, Terms
 
-_BUSY_SECONDS = 10.0
 _SPECS = ("applied", "primary", "candidate", "previous", "leaving")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rollout (
@@ -59,38 +56,12 @@ class SqliteStore:
     """`run.Store` in SQLite. A connection lives for one operation. Raises Temporary if locked, Broken if damaged."""
 
     def __init__(self, database: Path) -> None:
-        self._path = database
-        database.parent.mkdir(parents=True, exist_ok=True)
-        for last in (False,) * 20 + (True,):
-            try:
-                with closing(sqlite3.connect(database, timeout=_BUSY_SECONDS, isolation_level=None)) as db:
-                    db.execute("PRAGMA journal_mode = WAL")
-                    db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-                    return
-            except sqlite3.OperationalError as error:
-                # Two first users at once: the change to WAL does not wait for the other's.
-                if last:
-                    raise Temporary(f"the database is not to be had: {error}", where=str(database)) from error
-                time.sleep(0.05)
-            except sqlite3.DatabaseError as error:
-                raise Broken(f"the database is damaged: {error}", where=str(database)) from error
-
-    @contextmanager
-    def _open(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as db:
-                db.execute("PRAGMA synchronous = FULL")  # an ending must outlive a power cut
-                db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-                yield db
-                db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise Temporary(f"the database is not to be had: {error}", where=str(self._path)) from error
-        except sqlite3.DatabaseError as error:
-            raise Broken(f"the database is damaged: {error}", where=str(self._path)) from error
+        self._database = Database(database, "rollout's database", _SCHEMA)
+        self._database.create()
 
     def load(self, model: str) -> Saved | None:
         """The state to go on from; None before the first push. Raises Broken where the row cannot be read."""
-        with self._open() as db:
+        with self._database.open() as db:
             row = db.execute("SELECT state, canary, terms FROM rollout WHERE model = ?", (model,)).fetchone()
         if row is None:
             return None
@@ -101,14 +72,14 @@ class SqliteStore:
         except (ValueError, KeyError, TypeError) as error:
             raise Broken(
                 f"the rollout's state of {model} cannot be read: {error}",
-                where=str(self._path),
+                where=str(self._database.path),
                 remedy="it was written by another version: `coalmine down`, remove the row, `coalmine up`",
             ) from error
 
     def save(self, model: str, saved: Saved, *, events: Sequence[Event] = (), ending: Ending | None = None) -> None:
         """State, events and ending in one transaction. A second ending of an attempt is not written."""
         state = saved.state
-        with self._open(write=True) as db:
+        with self._database.open(write=True) as db:
             db.execute(
                 "INSERT OR REPLACE INTO rollout VALUES (?, ?, ?, ?)",
                 (
@@ -130,7 +101,7 @@ class SqliteStore:
 
     def events(self, model: str, *, attempt: int | None = None) -> list[Recorded]:
         """The record, oldest first, of one attempt or of all."""
-        with self._open() as db:
+        with self._database.open() as db:
             rows = db.execute(
                 "SELECT attempt, t, phase, kind, text, weight FROM rollout_event"
                 " WHERE model = ? AND (? IS NULL OR attempt = ?) ORDER BY id",
@@ -140,7 +111,7 @@ class SqliteStore:
 
     def endings(self, model: str, *, after: int = 0) -> list[Ending]:
         """The endings of all attempts above `after`, oldest first."""
-        with self._open() as db:
+        with self._database.open() as db:
             rows = db.execute(
                 "SELECT ending FROM rollout_ending WHERE model = ? AND attempt > ? ORDER BY attempt", (model, after)
             ).fetchall()
