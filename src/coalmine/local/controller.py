@@ -85,7 +85,7 @@ class Controller:
 
     settings: Settings
     ended: threading.Event
-    _last_words: str = ""
+    _troubles: dict[str, str] = field(default_factory=dict)  # what could not be done just now, by part
     _open: bool = False
     _began: float = field(default_factory=time.monotonic)
     edge: EdgeConfig = field(init=False)
@@ -146,10 +146,11 @@ class Controller:
         """One part's trouble (a full disk, a locked database) must not end the others; it is tried again."""
         try:
             step()
+            self._troubles.pop(what, None)
         except (CoalmineError, OSError) as error:
-            if str(error) != self._last_words:
+            if str(error) != self._troubles.get(what):
                 log.warning("trouble", what=what, error=str(error))
-                self._last_words = str(error)
+                self._troubles[what] = str(error)
 
     def _look_after_parts(self) -> None:
         self.supervisor.reconcile(hold=() if self._may_open() else ("nginx",))
@@ -215,7 +216,7 @@ class Controller:
             "registry": self.settings.mlflow_url,
             "repository": str(self.settings.bare_repository),
             "parts": {part.name: self.supervisor.running(part.name) for part in self.supervisor.parts},
-            "problem": self.watched.problem or self._last_words,
+            "problem": "; ".join(filter(None, (self.watched.problem, *self._troubles.values()))),
             "rollout": asdict(rollout),
         }
 
