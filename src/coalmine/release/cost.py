@@ -12,6 +12,7 @@ from typing import Any
 from coalmine.records import Arm, ReleaseId
 
 _SLACK = 30.0  # seconds: lines are written at a request's end, and workers write side by side
+_BACK = 0.5  # seconds from a verdict until no request is routed by the old split
 _CLOSED = 499  # nginx's own: the client left before the answer
 _UNANSWERED = frozenset({0, 444, _CLOSED, 502, 504})
 
@@ -34,7 +35,10 @@ class Cost:
 
 
 def count(access_log: Path, release: ReleaseId, *, started: float, ended: float) -> Cost:
-    """Count `release`'s requests that ended in [started, ended]; a log that is not there counts nothing."""
+    """Count `release`'s requests that ended in [started, ended]; a log that is not there counts nothing.
+
+    Those that the canary was still at when it ended count as well, once logged: a hanging one is known by them.
+    """
     cost, wanted = Cost(), str(release)
     for path in (access_log.with_suffix(".1.jsonl"), access_log):
         for line in _lines(path, started, ended):
@@ -73,8 +77,14 @@ def _lines(path: Path, started: float, ended: float) -> Iterator[dict[str, Any]]
                 continue  # a half line at the end, or one that the seek has cut
             if line["t"] > ended + _SLACK:
                 return
-            if started <= line["t"] <= ended:
+            if started <= line["t"] <= ended + _in_flight(line):
                 yield line
+
+
+def _in_flight(line: dict[str, Any]) -> float:
+    """For how long after the verdict a request may end that was the canary's before."""
+    taken = line.get("seconds")
+    return _BACK + (taken if isinstance(taken, int | float) else 0.0) if line.get("arm") == Arm.CANARY else 0.0
 
 
 def _parse(raw: bytes) -> dict[str, Any] | None:

@@ -61,6 +61,18 @@ def test_what_a_release_cost_is_counted_by_arm_and_time(site: Site) -> None:
     assert cost.weights == [(1001.0, 10), (1004.0, 25)]
 
 
+def test_requests_that_hung_in_the_canary_at_its_end_were_its_cost(site: Site) -> None:
+    """They are logged up to the edge's time-out later; what the next attempt routes is not this one's."""
+    log = logged(
+        site,
+        line(1021.0, M2, "canary", 504, service_ms="", seconds=11.0),
+        line(1021.1, M2, "canary", 200, seconds=0.1),
+        line(1021.2, M2, "primary", 200, seconds=11.0),
+    )
+    cost = count(log, M2, started=1000.0, ended=1020.0)
+    assert (cost.canary_requests, cost.failed, cost.lost, cost.bake_requests) == (1, 1, 1, 0)
+
+
 def test_a_rotated_log_counts_too(site: Site) -> None:
     logged(site, line(1001.0, M2, "canary", 200), rotated=True)
     log = logged(site, line(1002.0, M2, "canary", 200))
