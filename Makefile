@@ -7,10 +7,13 @@ BIN := $(VENV)/bin
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts unit slow bench locks clean
+.PHONY: help install demo test lint types contracts unit slow bench locks clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/local.stamp ## what the one-machine runtime needs, into .venv
+	@$(MAKE) --no-print-directory system PACKAGES=nginx
 
 demo: $(VENV)/local.stamp ## the whole story on real data: four releases, one machine, some three minutes
 	@$(MAKE) --no-print-directory system PACKAGES=nginx

@@ -7,7 +7,7 @@ import pytest
 from coalmine.errors import BadInput, Refused, Temporary
 from coalmine.release.file import ReleaseFile, render
 from coalmine.release.heal import heal
-from coalmine.release.publish import find, release
+from coalmine.release.publish import release
 
 from .conftest import AT, M1, M2, M3, Site
 
@@ -168,9 +168,3 @@ def test_faults_are_written_in_their_one_spelling(site: Site) -> None:
     site.know(M1)
     release(site.settings, M1, checkout=site.checkout.path, faults=" delay_ms=200 , error_rate=0.050")
     assert site.deployed() == render(ReleaseFile("sentiment", "local", M1, "error_rate=0.05,delay_ms=200"))
-
-
-def test_latest_is_the_release_built_last(site: Site) -> None:
-    for known in (M2, M1):
-        site.know(known)
-    assert find(site.ledger, "sentiment", "latest").id == M2
