@@ -1,0 +1,330 @@
+"""Where two parts meet: a push and its hook, the edge and its clients, a judge that is silent, the commands."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+
+from coalmine.edge import certificates
+from coalmine.local import process, up
+from coalmine.local.controller import run_folder
+from coalmine.local.scene import People
+from coalmine.records import Outcome, ReleaseId
+from coalmine.release import file as release_file
+from coalmine.release.git import Repository
+from coalmine.settings import Settings
+from e2e.runtime import STICKY, Runtime
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("calm")]
+CANARY = "flagger/sentiment/canary.yaml"
+POLICY = "flagger/sentiment/policy.yaml"
+RELEASE = "gitops/apps/sentiment/release/local/kustomization.yaml"
+
+
+# ---- the push -----------------------------------------------------------------------------------------------------
+
+
+def _edit(at: str, old: str, new: str) -> Callable[[Runtime], tuple[str, ...]]:
+    def push(runtime: Runtime) -> tuple[str, ...]:
+        text = (runtime.checkout / at).read_text()
+        assert old in text
+        runtime.commit(at, text.replace(old, new, 1), why="an edit")
+        return ("HEAD:main",)
+
+    return push
+
+
+def _unknown(runtime: Runtime) -> tuple[str, ...]:
+    runtime.commit(RELEASE, _file("m9-0123456"), why="a release from nowhere")
+    return ("HEAD:main",)
+
+
+def _rewritten(runtime: Runtime) -> tuple[str, ...]:
+    runtime.git("reset", "--quiet", "--hard", "HEAD~1")
+    runtime.commit("NOTES", "another past\n", why="another past")
+    return ("--force", "HEAD:main")
+
+
+@pytest.mark.parametrize(
+    ("push", "said"),
+    [
+        (_unknown, (RELEASE, "m9-0123456 is not known", "coalmine package")),
+        (_edit(RELEASE, "newTag", "newTag "), (RELEASE, "not the rendering", "coalmine release")),
+        (_edit(CANARY, "stepWeights: [5, 10, 25, 50]", "stepWeights: [5, 500]"), (CANARY, "stepWeights", "")),
+        (_edit(CANARY, "analysis:", "analysis:\n    intervall: 1s"), (CANARY, "intervall", "")),
+        (_edit(POLICY, "minimum_seconds: 3", "minimum_seconds: soon"), (POLICY, "minimum_seconds", "")),
+        (_edit(POLICY, "drills: true", "drills: true\nalphabet: 1"), (POLICY, "alphabet", "")),
+        (lambda _: (":main",), ("refs/heads/main", "cannot be deleted", "push another branch")),
+        (_rewritten, ("refs/heads/main", "cannot be rewritten", "without --force")),
+    ],
+    ids=["unknown", "edited", "weights", "canary-field", "policy-value", "policy-field", "deleted", "forced"],
+)
+def test_a_bad_push_is_refused_in_its_own_output(
+    runtime: Runtime, push: Callable[[Runtime], tuple[str, ...]], said: tuple[str, ...]
+) -> None:
+    """File, field and remedy are named, and nothing has changed: not main, not the rollout."""
+    runtime.pull()
+    before = (runtime.main(), runtime.attempt(), runtime.rollout()["primary"])
+    try:
+        done = Repository(runtime.checkout).attempt("push", "coalmine", *push(runtime))
+    finally:
+        runtime.pull()
+    assert done.code != 0, done.text
+    assert "coalmine: refused: " in done.text
+    assert "remedy: " in done.text
+    for words in said:
+        assert words in done.text
+    assert (runtime.main(), runtime.attempt(), runtime.rollout()["primary"]) == before
+
+
+def test_of_two_pushes_in_one_second_the_last_one_wins(runtime: Runtime, people: People) -> None:
+    """The first is never tried, or superseded on the spot; main and serving agree afterwards, nobody lost anything."""
+    before, attempt = runtime.rollout()["primary"], runtime.attempt()
+    first, second = runtime.build(2), runtime.build(2)
+    runtime.pull()
+    commits = [
+        runtime.commit(RELEASE, _file(release, faults), why=f"release {release}")
+        for release, faults in ((first, ""), (second, "error_rate=0.4"))
+    ]
+    for commit in commits:  # some tenths of a second apart, each as long as its own check takes
+        runtime.git("push", "--quiet", "coalmine", f"{commit}:main")
+    last = runtime.wait("the second", lambda: str(_candidate(runtime)) == second and runtime.attempt(), seconds=20)
+    ending = runtime.ended(last)
+    assert (str(ending.release), ending.outcome) == (second, Outcome.ROLLED_BACK), ending.reason
+    for other in runtime.store.endings(runtime.settings.model, after=attempt):
+        if other.attempt != last:
+            assert (str(other.release), other.outcome) == (first, Outcome.SUPERSEDED)
+            assert runtime.cost(other).failed == 0
+    assert (runtime.named(), runtime.rollout()["primary"]) == (before, before)
+    assert people.seen()["lost"] == 0
+
+
+# ---- the edge -----------------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_is_renewed_under_load_without_a_loss(runtime: Runtime, people: People) -> None:
+    """Open connections go on, new handshakes see the new certificate, each chain holds."""
+    here, served = runtime.settings, set()
+    with runtime.client() as kept:
+        for _ in range(5):
+            assert kept.post("/predict", json={"text": "a fine day"}).status_code == 200
+            certificates.renew(here.tls, here.server_names)
+            _, der = _handshake(here, _trust(here))
+            served.add(x509.load_der_x509_certificate(der).serial_number)
+            time.sleep(0.4)
+    assert len(served) == 5
+    seen = people.seen()
+    assert (seen["lost"], seen["refused"], sum(arm["failed"] for arm in seen["arms"])) == (0, 0, 0)
+    assert sum(arm["requests"] for arm in seen["arms"]) > 50
+
+
+def test_the_edge_speaks_modern_tls_only_and_to_whom_it_should(runtime: Runtime, tmp_path: Path) -> None:
+    """1.3 by default, 1.1 refused by the server, another CA's client refuses, plain HTTP is sent to HTTPS."""
+    here = runtime.settings
+    assert _handshake(here, _trust(here))[0] == "TLSv1.3"
+    other = certificates.ensure(tmp_path, ("localhost",))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        _handshake(here, ssl.create_default_context(cafile=str(other.ca)))
+    old = _trust(here)
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")  # else the client itself would refuse, and the server not be asked
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert protocol version"):
+        _handshake(here, old)
+    answer = httpx.get(f"http://127.0.0.1:{here.ports.http}/predict?a=1", headers={"Host": "localhost"})
+    target = f"https://localhost:{here.ports.https}/predict?a=1"
+    assert (answer.status_code, answer.headers["Location"]) == (308, target)
+
+
+def test_only_a_signed_first_vote_counts(runtime: Runtime) -> None:
+    """Through the edge: repeated is fine, changed, forged, malformed and unheard-of are told so, each in words."""
+    with runtime.client() as client:
+        told = client.post("/predict", json={"text": "a fine day"})
+        signed = told.json()["prediction_id"]
+        assert told.headers["X-Prediction-Id"] == signed
+        stem, _, signature = signed.rpartition(".")
+        altered = f"{stem}.{base64.urlsafe_b64encode(bytes(16)).decode().rstrip('=')}"
+        assert altered != signed
+        other = f"{stem.split('.')[0]}.m1-0000000.{signature}"
+        cases: list[tuple[Any, int, str]] = [
+            ({"prediction_id": altered, "thumb": "down"}, 403, "prediction_id"),
+            ({"prediction_id": other, "thumb": "down"}, 403, "prediction_id"),
+            ({"prediction_id": "no id", "thumb": "down"}, 422, "prediction_id"),
+            ({"thumb": "down"}, 422, "prediction_id"),
+            ({"prediction_id": signed}, 422, "thumb"),
+            ({"prediction_id": signed, "thumb": "sideways"}, 422, "thumb"),
+            ({"prediction_id": signed, "thumb": "up", "weight": 1000}, 422, "weight"),
+            ({"prediction_id": signed, "thumb": "up"}, 200, ""),
+            ({"prediction_id": signed, "thumb": "up"}, 200, ""),
+            ({"prediction_id": signed, "thumb": "down"}, 409, ""),
+        ]
+        for body, status, field in cases:
+            answer = client.post("/feedback", json=body)
+            assert (answer.status_code, answer.json().get("field", "")) == (status, field), (body, answer.text)
+            assert status == 200 or answer.json()["error"]
+        assert client.post("/feedback", content=b"{not json").status_code == 400
+        assert client.get("/feedback").status_code == 405
+        assert client.get("/metrics").status_code == client.get("/readyz").status_code == 404
+
+
+# ---- a canary, seen by its users and by a judge that stops --------------------------------------------------------
+
+
+def test_users_stay_on_their_arm_and_a_dead_judge_gives_the_traffic_back(runtime: Runtime, people: People) -> None:
+    """Whoever met the canary at a weight meets it at every larger one; a silent judge holds, then weight 0, then on."""
+    release = runtime.build(2)
+    attempt = runtime.push(release)
+    with _users(runtime, 40):
+        runtime.canary_at(50)
+        time.sleep(0.5)
+        judge = process.read(run_folder(runtime.settings), "judge")
+        assert judge is not None
+        os.kill(judge.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            runtime.wait("weight 0", lambda: _weight(runtime) == 0, seconds=25)
+            held = time.monotonic() - began
+            assert runtime.attempt() == attempt
+            assert _candidate(runtime) == ReleaseId.parse(release)
+        finally:
+            os.kill(judge.pid, signal.SIGCONT)
+        assert held > 4, f"given back after {held:.1f} s: the policy allows 6 s of silence"
+        runtime.canary_at(20)
+        ending = runtime.ended(attempt)
+    assert (ending.outcome, str(ending.release)) == (Outcome.PROMOTED, release), ending.reason
+    seen = people.seen()
+    assert (seen["lost"], sum(arm["failed"] for arm in seen["arms"])) == (0, 0)
+    _assert_sticky(runtime, release, since=ending.started)
+
+
+def _assert_sticky(runtime: Runtime, release: str, *, since: float) -> None:
+    met: dict[str, set[int]] = {}
+    missed: dict[str, set[int]] = {}
+    for line in runtime.settings.access_log.read_text().splitlines():
+        row = json.loads(line)
+        if row["user"] and row["t"] > since and row["weight"] > 0:
+            side = met if (row["arm"], row["release"]) == ("canary", release) else missed
+            side.setdefault(row["user"], set()).add(row["weight"])
+    users = met.keys() | missed.keys()
+    assert len(users) == 40
+    assert 2 <= sum(20 in met.get(user, set()) for user in users) <= 20  # some 8 of 40
+    for user, weights in met.items():
+        assert min(weights) > max(missed.get(user, {0})), user
+
+
+@contextmanager
+def _users(runtime: Runtime, number: int) -> Iterator[None]:
+    """So many users who ask again and again, each with a name of their own, over a connection that is kept."""
+    ended = threading.Event()
+
+    def ask() -> None:
+        with runtime.client() as client:
+            while not ended.is_set():
+                for user in range(number):
+                    client.post("/predict", json={"text": "a fine day"}, headers={STICKY: f"user-{user}"})
+                    time.sleep(0.005)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+# ---- the commands -------------------------------------------------------------------------------------------------
+
+
+def test_commands_speak_to_machines_and_name_the_remedy(runtime: Runtime) -> None:
+    """`--json` is JSON; a mistake is exit 2, a refusal exit 3, on standard error and with what to do."""
+    status = json.loads(runtime.cli("--json", "status"))
+    assert (status["running"], status["problem"], set(status["parts"].values())) == (True, "", {True})
+    assert status["rollout"]["primary"] in {one["release"] for one in status["releases"] if one["primary"]}
+    findings = json.loads(runtime.cli("--json", "doctor"))
+    assert {"Python", "git", "nginx", "packages", "disk"} <= {finding["what"] for finding in findings}
+    quarantined = [one["release"] for one in status["releases"] if one["quarantined"]]
+    for arguments, code in (
+        (("release", "m9-0123456"), 2),
+        (("release", "latest-but-one"), 2),
+        (("release", status["rollout"]["primary"], "--fault", "smells=1"), 2),
+        (("report", "m9-0123456"), 2),
+        (("up", "-d"), 3),
+        (("up", "--quiet"), 3),
+        *((("release", release), 3) for release in quarantined[:1]),
+    ):
+        done = runtime.try_cli(*arguments)
+        assert done.returncode == code, (arguments, done.returncode, done.stderr)
+        assert "remedy" in done.stderr, (arguments, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert json.loads(runtime.cli("--json", "status"))["rollout"]["attempt"] == status["rollout"]["attempt"]
+
+
+def test_down_leaves_nothing_and_up_goes_on(runtime: Runtime) -> None:
+    """No process of the session outlives it, a second `down` is fine, and afterwards the same release serves."""
+    before, attempt = runtime.rollout()["primary"], runtime.attempt()
+    records = [process.read(run_folder(runtime.settings), name) for name in (up.CONTROLLER, *up.ORDER)]
+    family = [member for record in records if record is not None for member in process.session(record)]
+    assert len(family) >= 8  # nginx has a worker
+    assert json.loads(runtime.cli("--json", "down")) == {"ran": True}
+    assert [member for member in family if process.alive(member)] == []
+    assert json.loads(runtime.cli("--json", "down")) == {"ran": False}
+    told = json.loads(runtime.cli("--json", "status"))
+    assert told["running"] is False
+    runtime.cli("up", "-d")
+    runtime.wait("it serves", lambda: _serves(runtime) == before, seconds=60)
+    assert runtime.attempt() == attempt
+
+
+def _serves(runtime: Runtime) -> str:
+    try:
+        with runtime.client() as client:
+            answer = client.post("/predict", json={"text": "a fine day"})
+    except httpx.HTTPError:
+        return ""
+    return str(answer.headers.get("X-Coalmine-Release", "")) if answer.status_code == 200 else ""
+
+
+# ---- small things -------------------------------------------------------------------------------------------------
+
+
+def _file(release: str, faults: str = "") -> str:
+    return release_file.render(release_file.ReleaseFile("sentiment", "local", ReleaseId.parse(release), faults))
+
+
+def _candidate(runtime: Runtime) -> ReleaseId | None:
+    saved = runtime.store.load(runtime.settings.model)
+    return saved.state.candidate.release if saved is not None and saved.state.candidate is not None else None
+
+
+def _weight(runtime: Runtime) -> int:
+    saved = runtime.store.load(runtime.settings.model)
+    return saved.state.weight if saved is not None else -1
+
+
+def _trust(here: Settings) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(here.tls / "ca.pem"))
+
+
+def _handshake(here: Settings, context: ssl.SSLContext) -> tuple[str | None, bytes]:
+    with (
+        socket.create_connection(("127.0.0.1", here.ports.https), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        return secure.version(), secure.getpeercert(binary_form=True) or b""
