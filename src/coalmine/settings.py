@@ -52,6 +52,7 @@ class Settings(BaseModel):
     rate_per_second: int = Field(default=2000, ge=1)  # for each client address; above it 429
     body_limit: str = Field(default="64k", pattern=r"^[0-9]+[km]?$")
     timeout_seconds: int = Field(default=10, ge=1, le=300)  # a prediction's; the edge waits a second longer
+    keep_input: bool = True  # false: predictions are logged with their input's digest only
     certificate: Path | None = None  # a PEM of your own (chain, then key) instead of the local CA's
     mlflow_uri: str = ""  # a tracking server elsewhere; empty: SQLite in the state folder
 

@@ -233,7 +233,8 @@ class Desk:
             self._positions["edge"] = edge
             self.store.commit({"edge": edge})
             if not succeeded:
-                self._close(live, "rolled_back", now)
+                # Without our verdict it ended for a reason of its own: a revert, a deadline, failed checks.
+                self._close(live, "stopped" if live.state.latched is None else "rolled_back", now)
             elif live.row.status == "open":
                 values = {"status": "baking", "outcome": "promoted", "ended": now}
                 self.store.update(live.row.id, **values, final=json.dumps(asdict(live.verdict(live.moment(now)))))

@@ -26,7 +26,7 @@ _ANALYSES = sa.Table(
     sa.Column("checksum", sa.String, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("status", sa.String, nullable=False),  # open, baking, closed
-    sa.Column("outcome", sa.String, nullable=False, default=""),  # how it closed: promoted, rolled_back, superseded
+    sa.Column("outcome", sa.String, nullable=False, default=""),  # promoted, rolled_back, stopped, superseded
     sa.Column("opened", sa.Double, nullable=False),
     sa.Column("ended", sa.Double),
     sa.Column("final", sa.Text, nullable=False, default=""),  # the verdict at the end, as JSON

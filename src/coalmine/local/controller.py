@@ -223,7 +223,8 @@ class Controller:
 
 def prepare(settings: Settings) -> None:
     """Make the state folder with its key and certificate. Idempotent."""
-    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.state.mkdir(parents=True, exist_ok=True)
+    settings.state.chmod(0o700)  # people's texts and the keys are in it; a step may have made it before
     for folder in (settings.logs, settings.policies, settings.predictions, settings.reports, run_folder(settings)):
         folder.mkdir(parents=True, exist_ok=True)
     (settings.state / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
@@ -244,7 +245,7 @@ def rotate(edge: EdgeConfig, *, limit: int = ROTATE_BYTES) -> bool:
             return False
     except FileNotFoundError:
         return False
-    edge.access_log.replace(edge.access_log.with_suffix(".1.jsonl"))
+    edge.access_log.replace(edge.access_log.with_name(f"{edge.access_log.name}.1"))
     return nginx.reopen_logs(edge)
 
 

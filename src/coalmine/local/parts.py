@@ -12,7 +12,7 @@ from coalmine.edge.config import EdgeConfig
 from coalmine.edge.render import render
 from coalmine.feedback import capture
 from coalmine.local.supervisor import Part
-from coalmine.release.answer import KEY_ENVIRONMENT
+from coalmine.release.answer import KEEP_INPUT_ENVIRONMENT, KEY_ENVIRONMENT, TIMEOUT_ENVIRONMENT
 from coalmine.settings import Settings
 
 # What a part may see of our environment: a token or a password in it is none of theirs.
@@ -31,6 +31,8 @@ def arm_environment(settings: Settings) -> dict[str, str]:
     return environment() | {
         KEY_ENVIRONMENT: str(settings.feedback_key),
         capture.ENVIRONMENT: str(settings.predictions),
+        KEEP_INPUT_ENVIRONMENT: "1" if settings.keep_input else "0",
+        TIMEOUT_ENVIRONMENT: str(settings.timeout_seconds),
         "BENTOML_HOME": str(settings.bentoml_home),
         "BENTOML_DO_NOT_TRACK": "True",
     }

@@ -34,6 +34,7 @@ PATH = "/predict"
 MANY = "texts"  # a body with this field gets a list of answers
 KEY_ENVIRONMENT = "COALMINE_FEEDBACK_KEY"
 KEEP_INPUT_ENVIRONMENT = "COALMINE_KEEP_INPUT"
+TIMEOUT_ENVIRONMENT = "COALMINE_TIMEOUT_SECONDS"
 LARGEST_BODY = 65_536
 _LOG = logging.getLogger("coalmine.predict")
 _FOUND_NOTHING = "there is only POST /predict here"
@@ -77,6 +78,7 @@ class Answering:
         self._drill.at_start()
         for _ in range(3):
             score(list(samples))
+        self._timeout = float(environ.get(TIMEOUT_ENVIRONMENT, self._timeout))
         self._manifest = manifest
         self._release = str(manifest.release)
         self._headers = [(b"content-type", b"application/json"), (b"x-coalmine-release", self._release.encode())]

@@ -110,8 +110,19 @@ class Check:
             yield Refused("its bytes are not the rendering of a release", where=change.path, remedy=REMEDY)
         if file.faults:
             yield from tree.drill(self.repository, update.new, file, at=change.path)
+            yield from self._drill_of_primary(update, file, at=change.path)
         if file.release != primary:  # going back to what serves must never fail
             yield from self._standing(update, file, at=change.path)
+
+    def _drill_of_primary(self, update: Update, file: ReleaseFile, *, at: str) -> Iterator[Refused]:
+        """Both arms would be one release, and no log or vote could tell them apart. Going back to it is no drill."""
+        before = None if update.old == NOTHING else self.repository.text(update.old, at)
+        if file.release == self.ledger.primary(file.model) and before and str(file.release) in before:
+            yield Refused(
+                f"{file.release} serves now: as its own canary it could not be told from itself",
+                where=at,
+                remedy="break another release: commit something, then `coalmine package` builds one",
+            )
 
     def _read(self, change: Change) -> tuple[ReleaseFile, str]:
         size = int(self.repository.run("cat-file", "-s", change.sha))

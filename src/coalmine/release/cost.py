@@ -40,7 +40,7 @@ def count(access_log: Path, release: ReleaseId, *, started: float, ended: float)
     Those that the canary was still at when it ended count as well, once logged: a hanging one is known by them.
     """
     cost, wanted = Cost(), str(release)
-    for path in (access_log.with_suffix(".1.jsonl"), access_log):
+    for path in (access_log.with_name(f"{access_log.name}.1"), access_log):
         for line in _lines(path, started, ended):
             if line.get("release") == wanted:
                 _add(cost, line)

@@ -154,12 +154,20 @@ def _push(clone: Repository, sha: str, *, tell: Callable[[str], None]) -> bool:
         return True
     verdict = next((line for line in done.out.splitlines() if line.startswith("!")), "")
     if "hook declined" in verdict:
-        raise Refused("\n".join(filter(None, said)) or verdict, where="git push", remedy="as said above")
+        raise _refusal([line for line in said if line] or [verdict])
     if any(
         moved in verdict for moved in ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref")
     ):
         return False
     raise Temporary(f"git push failed: {(verdict or done.text).strip()}", where=str(clone.path), remedy="try again")
+
+
+def _refusal(said: list[str]) -> Refused:
+    """The check's first refusal as our own: what, and the remedy that it gave; further ones follow in the text."""
+    lines = [line.removeprefix("coalmine: refused: ") for line in said]
+    remedies = [line.removeprefix("remedy: ") for line in lines if line.startswith("remedy: ")]
+    what = "\n".join(line for line in lines if not line.startswith("remedy: "))
+    return Refused(f"the push was refused: {what}", remedy="; ".join(remedies))
 
 
 def _follow(clone: Repository, sha: str, *, tell: Callable[[str], None]) -> None:

@@ -304,3 +304,11 @@ def test_a_plain_release_is_checked_without_importing_what_is_slow() -> None:
         check=True,
     ).stdout.split()
     assert not {"numpy", "scipy", "pydantic", "fastapi", "httpx", "requests", "mlflow", "bentoml"} & set(loaded)
+
+
+def test_a_drill_of_what_serves_is_refused(site: Site) -> None:
+    """Both arms would be one release: nothing could tell the canary's outcomes from the primary's."""
+    site.write("flagger/sentiment/policy.yaml", "drills: true\n")
+    site.runs(M1)
+    site.name(M1, faults="error_rate=0.05")
+    refused(site.push(), f"{M1} serves now", "coalmine package")

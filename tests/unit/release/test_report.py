@@ -35,7 +35,7 @@ def line(t: float, release: object, arm: str, status: int, **more: object) -> st
 
 
 def logged(site: Site, *lines: str, rotated: bool = False) -> Path:
-    log = site.settings.access_log.with_suffix(".1.jsonl") if rotated else site.settings.access_log
+    log = site.settings.access_log.with_name("access.jsonl.1") if rotated else site.settings.access_log
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return site.settings.access_log
