@@ -20,7 +20,7 @@ from rich.console import Console
 from coalmine.local import process, up
 from coalmine.local.controller import read_status, run_folder
 from coalmine.local.scene import People, Scene, free_base
-from coalmine.records import Ending
+from coalmine.records import Ending, ReleaseId
 from coalmine.release.alias import registry
 from coalmine.release.cost import Cost
 from coalmine.release.git import MAIN, Repository
@@ -41,6 +41,7 @@ metrics:
   latency: {tolerated_rate: 0.5}
   feedback: {role: guardrail, weight: 2, odds_ratio_promote: 5}
 drills: true
+sample_ratio: alarm # few users who ask often and stay on their arm: their requests are no coin tosses
 bake: {seconds: 5}
 """
 OVERLAY = """\
@@ -146,6 +147,15 @@ class Runtime:
     def attempt(self) -> int:
         saved = self.store.load(self.settings.model)
         return saved.state.attempt if saved else 0
+
+    def weight(self) -> int:
+        """The canary's, as saved: the status is half a second behind."""
+        saved = self.store.load(self.settings.model)
+        return saved.state.weight if saved else 0
+
+    def candidate(self) -> ReleaseId | None:
+        saved = self.store.load(self.settings.model)
+        return saved.state.candidate.release if saved and saved.state.candidate else None
 
     def wait(self, what: str, ready: Callable[[], Any], *, seconds: float = 90) -> Any:
         deadline = time.monotonic() + seconds

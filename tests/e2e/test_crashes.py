@@ -29,10 +29,10 @@ def test_no_kill_but_the_edges_or_an_arms_costs_anyone_anything(runtime: Runtime
     runtime.cli("up", "-d")
     runtime.canary_at(20)
     runtime.kill("controller")
-    weight = _saved_weight(runtime)
+    weight = runtime.weight()
     runtime.cli("up", "-d")
     assert runtime.attempt() == attempt
-    assert 0 < weight <= _saved_weight(runtime)
+    assert 0 < weight <= runtime.weight()
     for name in ("judge", "spare", "feedback", "mlflow"):
         _kill_and_wait(runtime, name)
     runtime.wait("the bake", lambda: runtime.rollout().get("bake_left"), seconds=90)
@@ -79,7 +79,7 @@ def test_a_dead_primary_holds_the_rollout_and_a_power_cut_only_delays_it(runtime
     runtime.wait("it goes on", lambda: "the primary is" not in runtime.rollout()["waiting_for"], seconds=20)
     weight = _power_cut(runtime)
     runtime.cli("up", "-d")
-    assert (runtime.attempt(), _saved_weight(runtime) >= weight > 0) == (attempt, True)
+    assert (runtime.attempt(), runtime.weight() >= weight > 0) == (attempt, True)
     ending = runtime.ended(attempt)
     assert (ending.outcome, str(ending.release)) == (Outcome.PROMOTED, release), ending.reason
     _assert_one_story(runtime, ending)
@@ -147,13 +147,7 @@ def _power_cut(runtime: Runtime) -> int:
         if record is not None and process.alive(record):
             os.kill(record.pid, 9)
     runtime.wait("silence", lambda: not any(map(process.alive, records)), seconds=10)
-    return _saved_weight(runtime)
-
-
-def _saved_weight(runtime: Runtime) -> int:
-    saved = runtime.store.load(runtime.settings.model)
-    assert saved is not None
-    return saved.state.weight
+    return runtime.weight()
 
 
 def _seconds_until_served(runtime: Runtime) -> float:

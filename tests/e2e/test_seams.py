@@ -1,4 +1,4 @@
-"""Where two parts meet: a push and its hook, the edge and its clients, a judge that is silent, the commands."""
+"""Where two parts meet: the edge and its clients, a judge that is silent, the commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,93 +25,10 @@ from coalmine.local import process, up
 from coalmine.local.controller import run_folder
 from coalmine.local.scene import People
 from coalmine.records import Outcome, ReleaseId
-from coalmine.release import file as release_file
-from coalmine.release.git import Repository
 from coalmine.settings import Settings
 from e2e.runtime import STICKY, Runtime
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("calm")]
-CANARY = "flagger/sentiment/canary.yaml"
-POLICY = "flagger/sentiment/policy.yaml"
-RELEASE = "gitops/apps/sentiment/release/local/kustomization.yaml"
-
-
-# ---- the push -----------------------------------------------------------------------------------------------------
-
-
-def _edit(at: str, old: str, new: str) -> Callable[[Runtime], tuple[str, ...]]:
-    def push(runtime: Runtime) -> tuple[str, ...]:
-        text = (runtime.checkout / at).read_text()
-        assert old in text
-        runtime.commit(at, text.replace(old, new, 1), why="an edit")
-        return ("HEAD:main",)
-
-    return push
-
-
-def _unknown(runtime: Runtime) -> tuple[str, ...]:
-    runtime.commit(RELEASE, _file("m9-0123456"), why="a release from nowhere")
-    return ("HEAD:main",)
-
-
-def _rewritten(runtime: Runtime) -> tuple[str, ...]:
-    runtime.git("reset", "--quiet", "--hard", "HEAD~1")
-    runtime.commit("NOTES", "another past\n", why="another past")
-    return ("--force", "HEAD:main")
-
-
-@pytest.mark.parametrize(
-    ("push", "said"),
-    [
-        (_unknown, (RELEASE, "m9-0123456 is not known", "coalmine package")),
-        (_edit(RELEASE, "newTag", "newTag "), (RELEASE, "not the rendering", "coalmine release")),
-        (_edit(CANARY, "stepWeights: [5, 10, 25, 50]", "stepWeights: [5, 500]"), (CANARY, "stepWeights", "")),
-        (_edit(CANARY, "analysis:", "analysis:\n    intervall: 1s"), (CANARY, "intervall", "")),
-        (_edit(POLICY, "minimum_seconds: 3", "minimum_seconds: soon"), (POLICY, "minimum_seconds", "")),
-        (_edit(POLICY, "drills: true", "drills: true\nalphabet: 1"), (POLICY, "alphabet", "")),
-        (lambda _: (":main",), ("refs/heads/main", "cannot be deleted", "push another branch")),
-        (_rewritten, ("refs/heads/main", "cannot be rewritten", "without --force")),
-    ],
-    ids=["unknown", "edited", "weights", "canary-field", "policy-value", "policy-field", "deleted", "forced"],
-)
-def test_a_bad_push_is_refused_in_its_own_output(
-    runtime: Runtime, push: Callable[[Runtime], tuple[str, ...]], said: tuple[str, ...]
-) -> None:
-    """File, field and remedy are named, and nothing has changed: not main, not the rollout."""
-    runtime.pull()
-    before = (runtime.main(), runtime.attempt(), runtime.rollout()["primary"])
-    try:
-        done = Repository(runtime.checkout).attempt("push", "coalmine", *push(runtime))
-    finally:
-        runtime.pull()
-    assert done.code != 0, done.text
-    assert "coalmine: refused: " in done.text
-    assert "remedy: " in done.text
-    for words in said:
-        assert words in done.text
-    assert (runtime.main(), runtime.attempt(), runtime.rollout()["primary"]) == before
-
-
-def test_of_two_pushes_in_one_second_the_last_one_wins(runtime: Runtime, people: People) -> None:
-    """The first is never tried, or superseded on the spot; main and serving agree afterwards, nobody lost anything."""
-    before, attempt = runtime.rollout()["primary"], runtime.attempt()
-    first, second = runtime.build(2), runtime.build(2)
-    runtime.pull()
-    commits = [
-        runtime.commit(RELEASE, _file(release, faults), why=f"release {release}")
-        for release, faults in ((first, ""), (second, "error_rate=0.4"))
-    ]
-    for commit in commits:  # some tenths of a second apart, each as long as its own check takes
-        runtime.git("push", "--quiet", "coalmine", f"{commit}:main")
-    last = runtime.wait("the second", lambda: str(_candidate(runtime)) == second and runtime.attempt(), seconds=20)
-    ending = runtime.ended(last)
-    assert (str(ending.release), ending.outcome) == (second, Outcome.ROLLED_BACK), ending.reason
-    for other in runtime.store.endings(runtime.settings.model, after=attempt):
-        if other.attempt != last:
-            assert (str(other.release), other.outcome) == (first, Outcome.SUPERSEDED)
-            assert runtime.cost(other).failed == 0
-    assert (runtime.named(), runtime.rollout()["primary"]) == (before, before)
-    assert people.seen()["lost"] == 0
 
 
 # ---- the edge -----------------------------------------------------------------------------------------------------
@@ -198,10 +115,10 @@ def test_users_stay_on_their_arm_and_a_dead_judge_gives_the_traffic_back(runtime
         os.kill(judge.pid, signal.SIGSTOP)
         try:
             began = time.monotonic()
-            runtime.wait("weight 0", lambda: _weight(runtime) == 0, seconds=25)
+            runtime.wait("weight 0", lambda: runtime.weight() == 0, seconds=25)
             held = time.monotonic() - began
             assert runtime.attempt() == attempt
-            assert _candidate(runtime) == ReleaseId.parse(release)
+            assert runtime.candidate() == ReleaseId.parse(release)
         finally:
             os.kill(judge.pid, signal.SIGCONT)
         assert held > 4, f"given back after {held:.1f} s: the policy allows 6 s of silence"
@@ -302,20 +219,6 @@ def _serves(runtime: Runtime) -> str:
 
 
 # ---- small things -------------------------------------------------------------------------------------------------
-
-
-def _file(release: str, faults: str = "") -> str:
-    return release_file.render(release_file.ReleaseFile("sentiment", "local", ReleaseId.parse(release), faults))
-
-
-def _candidate(runtime: Runtime) -> ReleaseId | None:
-    saved = runtime.store.load(runtime.settings.model)
-    return saved.state.candidate.release if saved is not None and saved.state.candidate is not None else None
-
-
-def _weight(runtime: Runtime) -> int:
-    saved = runtime.store.load(runtime.settings.model)
-    return saved.state.weight if saved is not None else -1
 
 
 def _trust(here: Settings) -> ssl.SSLContext:
