@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from e2e.runtime import ROOT
 
 from coalmine.local import process, up
 from coalmine.local.controller import run_folder
 from coalmine.local.scene import free_base
 from coalmine.settings import load
+from e2e.runtime import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 

@@ -78,7 +78,10 @@ def detached(settings: Settings) -> None:
     command = [sys.executable, "-m", "coalmine.cli", "--project", str(settings.project), "--state", str(settings.state)]
     began = time.time()
     env = environment() | {name: os.environ[name] for name in ("COALMINE_PORT_BASE",) if name in os.environ}
-    _, child = process.start(run_folder(settings), CONTROLLER, command=[*command, "up", "--quiet"], env=env, log=said)
+    # Not yet recorded as the controller: it does that itself once it holds the lock, which another may be quicker to.
+    name = f"starting-{os.getpid()}"
+    _, child = process.start(run_folder(settings), name, command=[*command, "up", "--quiet"], env=env, log=said)
+    process.forget(run_folder(settings), name)
     while time.time() < began + READY_SECONDS:
         if child.poll() is not None:
             words = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
