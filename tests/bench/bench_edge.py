@@ -167,19 +167,47 @@ def report(**figures: object) -> None:
     sys.stdout.write(f"\nbench_edge {json.dumps(figures)}\n")
 
 
+@contextmanager
+def busy(share: float) -> Iterator[None]:
+    """A process beside that does nothing but use this share of a core."""
+    program = (
+        "import sys, time\n"
+        "share = float(sys.argv[1])\n"
+        "while True:\n"
+        "    t = time.perf_counter()\n"
+        "    while time.perf_counter() - t < 0.002 * share: pass\n"
+        "    time.sleep(0.002 * (1 - share))\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(share)])
+    try:
+        yield
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_throughput_and_latency_against_the_backend_alone(backend: str, tmp_path: Path) -> None:
+    """The control says how much of the loss is the machine's: the backend alone beside as much idle work."""
     config = edge_config(tmp_path, backend)
     through = f"{config.url}{urlsplit(backend).path}"
-    with edge(config):
+    with edge(config) as pid:
+        wrk(backend, tmp_path)  # warms up both ends
+        before, began = cpu_seconds(pid), time.perf_counter()
         full = [(wrk(backend, tmp_path), wrk(through, tmp_path)) for _ in range(TURNS)]
+        share = 2 * (cpu_seconds(pid) - before) / (time.perf_counter() - began)  # it worked half of that time
+        with busy(share):
+            control = [wrk(backend, tmp_path) for _ in range(TURNS)]
         pause = 2000 * CONNECTIONS / median(direct.rate for direct, _ in full)
         half = [(wrk(backend, tmp_path, pause_ms=pause), wrk(through, tmp_path, pause_ms=pause)) for _ in range(TURNS)]
     assert sum(result.bad for pair in full + half for result in pair) == 0
+    assert sum(result.bad for result in control) == 0
     report(
         backend="given" if "COALMINE_BENCH_URL" in os.environ else "small ASGI",
         direct_rps=round(median(direct.rate for direct, _ in full)),
         edge_rps=round(median(edged.rate for _, edged in full)),
         throughput_ratio=round(median(edged.rate / direct.rate for direct, edged in full), 3),
+        nginx_cpu_share=round(share, 3),
+        control_ratio=round(median(r.rate for r in control) / median(direct.rate for direct, _ in full), 3),
         half_load_rps=[round(median(pair[side].rate for pair in half)) for side in (0, 1)],
         half_load_p99_ms=[round(median(pair[side].p99 for pair in half), 2) for side in (0, 1)],
         half_load_p99_added_ms=round(median(edged.p99 - direct.p99 for direct, edged in half), 2),
