@@ -1,7 +1,7 @@
 """Releases machine-learning models by `git push`, with canaries that an anytime-valid judge promotes or rolls back.
 
 One function for each command, no logic. Exit codes: 0 done, 2 bad input, 3 refused by a gate or check, 4 something is
-missing on this machine, 70 a bug, 75 may pass by itself. `--json` before a command's name: its result for machines.
+missing on this machine, 70 a bug, 75 may pass by itself. With `--json`, any command prints its result for machines.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from coalmine import output
+from coalmine.cli_services import feedback_app, judge_app
 from coalmine.errors import BadInput, CoalmineError
 from coalmine.settings import Settings, load
 
@@ -24,8 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-judge_app = typer.Typer(help="The judge: the service, and what checks it.", no_args_is_help=True)
-feedback_app = typer.Typer(help="People's votes and corrections.", no_args_is_help=True)
 app.add_typer(judge_app, name="judge")
 app.add_typer(feedback_app, name="feedback")
 
@@ -234,46 +233,6 @@ def report(wanted: Annotated[str, typer.Argument(help="a release id")]) -> None:
     output.show(found, lines=[str(found["sentence"]), str(found["html"])])
 
 
-# ---- the judge and feedback -------------------------------------------------------------------------------------
-
-
-@judge_app.command("serve")
-def judge_serve(
-    database: Annotated[str, typer.Option(help="an SQLite file, or a database URL")],
-    access_log: Annotated[Path, typer.Option(help="nginx's JSON access log")],
-    feedback: Annotated[Path, typer.Option(help="the feedback store's SQLite file")],
-    policies: Annotated[Path | None, typer.Option(help="a folder of <namespace>.<name>.yaml")] = None,
-    host: Annotated[str, typer.Option(help="listen here")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="listen here")] = 8460,
-) -> None:
-    """Answer Flagger's webhooks, until TERM. `up` starts it by itself."""
-    from coalmine.judge.service import serve
-
-    serve(database=database, access_log=access_log, feedback=feedback, policies=policies, host=host, port=port)
-
-
-@judge_app.command("check")
-def judge_check(
-    file: Annotated[Path, typer.Argument(help="reference values: see tests/unit/judge/golden.json")],
-) -> None:
-    """Recompute reference values; prints the largest difference, exit 1 above 1e-6."""
-    from coalmine.judge.backtest import check
-
-    difference = check(file)
-    output.show({"largest_difference": difference}, lines=[f"largest difference {difference:.3g}"])
-    if difference > 1e-6:
-        raise typer.Exit(1)
-
-
-@judge_app.command("schema")
-def judge_schema() -> None:
-    """The policy's JSON Schema, for editors."""
-    from coalmine.judge.policy import schema
-
-    output.as_json = True
-    output.show(schema(), lines=[])
-
-
 @app.command()
 def backtest(
     polls: Annotated[Path, typer.Option(help="a file of polls, one JSON line each")],
@@ -287,18 +246,6 @@ def backtest(
     found = run(polls, load_policy(policy))
     verdict = found.verdict
     output.show(to_json(found), lines=[f"{verdict.decision} at t = {verdict.t:.3f}: {verdict.reason}"])
-
-
-@feedback_app.command("serve")
-def feedback_serve(
-    port: Annotated[int, typer.Option(help="listen on loopback here")],
-    database: Annotated[Path, typer.Option(help="the SQLite file that votes go to")],
-    key: Annotated[Path, typer.Option(help="the key that signs prediction ids")],
-) -> None:
-    """Take votes over HTTP, until TERM. `up` starts it by itself."""
-    from coalmine.feedback.api import main as serve
-
-    raise typer.Exit(serve(["--port", str(port), "--database", str(database), "--key", str(key)]))
 
 
 def _options(given: list[str] | None) -> Mapping[str, object]:
@@ -317,8 +264,11 @@ def _options(given: list[str] | None) -> Mapping[str, object]:
 
 def main() -> None:
     """The entry point: a user's mistake is a sentence and an exit code, never a traceback."""
+    given = sys.argv[1:]
+    # `--json` is each command's: it may stand anywhere, and is taken once for all of them.
+    ordered = sorted(given, key=lambda word: word != "--json")
     try:
-        app(standalone_mode=True)
+        app(args=ordered, standalone_mode=True)
     except CoalmineError as error:
         output.fail(error)
         sys.exit(error.exit_code)
