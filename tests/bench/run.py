@@ -31,8 +31,8 @@ from e2e.runtime import POLICY, ROOT, Runtime, started
 BODY = json.dumps({"text": "not bad at all, I would buy it again"})
 NO_VOTES = POLICY.replace("feedback: {role: guardrail, weight: 2, odds_ratio_promote: 5}", "feedback: {role: observe}")
 CONNECTIONS = 16  # closed-loop clients that find the saturation
-PEOPLE = 64  # clients that pause between requests, for a given rate
-ANSWER_MS = 10  # about what an answer takes at such a rate; the pause is shorter by it
+PEOPLE = 256  # clients that pause between requests, for a given rate: so many that a slow arm hardly slows them
+ANSWER_MS = 20  # about what an answer takes at such a rate; the pause is shorter by it
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 
@@ -160,6 +160,8 @@ def main() -> int:
             texts = folder / "texts"
             asked = sibling(here.checkout, "sentiment", "replay").asked("tweets", "traffic")
             texts.write_text("\n".join(" ".join(one.request["text"].split()) for one in asked), encoding="utf-8")
+        tell("make demo, twice")
+        found["demo"] = demo(folder)
         tell("the service against the plain recipe")
         env = {"COALMINE_BENCH_BENTO": str(bento), "COALMINE_BENCH_TEXTS": str(texts)}
         found["serving"] = pytest_lines("bench_serving.py", env)[0]
@@ -170,6 +172,22 @@ def main() -> int:
     PAGE.write_text(page(found), encoding="utf-8")
     tell(f"written: {PAGE.relative_to(ROOT)}")
     return 0
+
+
+def demo(folder: Path) -> dict[str, Any]:
+    """`make demo` twice in a fresh clone: with an empty package cache, and once it is installed."""
+    clone = folder / "newcomer"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    env = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    env |= {"UV_CACHE_DIR": str(folder / "packages"), "COALMINE_PORT_BASE": str(free_base(28443))}
+    found: dict[str, Any] = {}
+    for name in ("fresh_s", "installed_s"):
+        began = time.monotonic()
+        done = subprocess.run(["make", "demo"], cwd=clone, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found[name] = round(time.monotonic() - began, 1)
+    summary = json.loads((clone / ".coalmine" / "demo" / "summary.json").read_text(encoding="utf-8"))
+    return {**found, "releases": [{k: r[k] for k in ("verdict", "seconds", "lost")} for r in summary["releases"]]}
 
 
 def tell(what: str) -> None:
@@ -187,6 +205,8 @@ def page(found: Mapping[str, Any]) -> str:
     plain, ours = s["against_gthread"], s["coalmine"]
     loaded = f"{r['load_rps']} requests/s (saturation {r['saturation_rps']})"
     rows = [
+        ("`make demo` in a fresh clone, downloads included", "<= 300 s", f"{found['demo']['fresh_s']:.0f} s"),
+        ("`make demo` when installed", "<= 180 s", f"{found['demo']['installed_s']:.0f} s"),
         (
             "push accepted to the first canary request (Bento built)",
             "<= 5 s",
