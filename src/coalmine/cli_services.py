@@ -33,11 +33,11 @@ def judge_check(
     file: Annotated[Path, typer.Argument(help="reference values: see tests/unit/judge/golden.json")],
 ) -> None:
     """Recompute reference values; prints the largest difference, exit 1 above 1e-6."""
-    from coalmine.judge.backtest import check
+    from coalmine.judge.backtest import TOLERANCE, check
 
     difference = check(file)
     output.show({"largest_difference": difference}, lines=[f"largest difference {difference:.3g}"])
-    if difference > 1e-6:
+    if difference > TOLERANCE:
         raise typer.Exit(1)
 
 

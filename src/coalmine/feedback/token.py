@@ -24,7 +24,6 @@ from coalmine.errors import BadInput, Refused
 from coalmine.records import ReleaseId
 
 KEY_BYTES = 32
-HEADER = "X-Prediction-Id"
 _SIGNATURE_BYTES = 16
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
 _REMEDY = "send back the prediction_id of an answer of POST /predict, unchanged"

@@ -21,6 +21,7 @@ from coalmine.edge.config import EdgeConfig, from_settings
 from coalmine.edge.split import write_split
 from coalmine.errors import CoalmineError
 from coalmine.feedback import token
+from coalmine.files import write_whole
 from coalmine.local import parts, repository
 from coalmine.local.arms import LocalArms
 from coalmine.local.supervisor import Supervisor
@@ -250,7 +251,7 @@ def rotate(edge: EdgeConfig, *, limit: int = ROTATE_BYTES) -> bool:
 
 
 def write_status(settings: Settings, status: Mapping[str, object]) -> None:
-    repository.write(run_folder(settings) / "status.json", json.dumps(status))
+    write_whole(run_folder(settings) / "status.json", json.dumps(status))
 
 
 def read_status(settings: Settings) -> dict[str, object]:

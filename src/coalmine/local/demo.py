@@ -18,9 +18,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from coalmine.files import write_whole
 from coalmine.local import scene as scenes
 from coalmine.local import up
-from coalmine.local.repository import write
 from coalmine.local.scene import People, Scene
 from coalmine.records import Ending, Outcome, Release
 from coalmine.release.alias import registry
@@ -133,7 +133,7 @@ def run(settings: Settings, *, keep: bool = False) -> int:
         story = Story(scene, people)
         _tell(story)
         summary = {"releases": [asdict(row) for row in story.rows], "seconds": round(time.time() - began, 1)}
-        write(scene.folder / "summary.json", json.dumps(summary, indent=1) + "\n")
+        write_whole(scene.folder / "summary.json", json.dumps(summary, indent=1) + "\n")
         return _conclude(story, summary, keep=keep)
     finally:
         if people is not None:

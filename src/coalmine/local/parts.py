@@ -47,8 +47,6 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
             "feedback",
             [*python, "coalmine.feedback.api", *_options(settings)],
             env,
-            "takes votes and corrections",
-            f"http://127.0.0.1:{ports.feedback}/healthz",
         ),
         Part(
             "judge",
@@ -58,15 +56,12 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
                 *["--policies", str(settings.policies)],
             ],
             env,
-            "judges the canary; its page shows it",
-            f"{settings.judge_url}/healthz",
         ),
         # QUIT: requests in flight are answered first.
         Part(
             "nginx",
             nginx.command(edge),
             env,
-            "takes the requests and splits them",
             end=signal.SIGQUIT,
             reads=render(edge),
         ),
@@ -81,8 +76,6 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
                     *["--store", store, "--artifacts", artifacts],
                 ],
                 env,
-                "the model registry and its page",
-                f"{settings.mlflow_url}/health",
             )
         )
     return found

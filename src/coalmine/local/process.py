@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from coalmine.files import write_whole
+
 _CLOCK = 0.05  # seconds; creation times are counted in ticks of 10 ms
 GRACE = 15.0  # seconds between TERM and KILL: above the edge's longest request
 
@@ -75,10 +77,7 @@ def _program(name: str) -> str:
 
 def write(folder: Path, record: Record) -> None:
     """Keep the record: whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / f".{record.name}.{os.getpid()}"
-    scratch.write_text(json.dumps(asdict(record)), encoding="utf-8")
-    scratch.replace(folder / f"{record.name}.json")
+    write_whole(folder / f"{record.name}.json", json.dumps(asdict(record)))
 
 
 def read(folder: Path, name: str) -> Record | None:

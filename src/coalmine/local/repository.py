@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from coalmine.errors import BadInput, CoalmineError
+from coalmine.files import write_whole
 from coalmine.judge.policy import load_policy
 from coalmine.release import file as release_file
 from coalmine.release.git import MAIN, NOTHING, Repository
@@ -104,12 +103,4 @@ class Watched:
 
     def _hand_over(self, policy: str, namespace: str, name: str) -> None:
         """Put the accepted policy where the judge reads it, as a ConfigMap would be mounted."""
-        write(self.settings.policies / f"{namespace}.{name}.yaml", policy)
-
-
-def write(path: Path, text: str) -> None:
-    """The whole file or none of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+        write_whole(self.settings.policies / f"{namespace}.{name}.yaml", policy)

@@ -24,13 +24,11 @@ LONGEST_PAUSE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One long-running process of the runtime. `about` is what `status` says that it is for."""
+    """One long-running process of the runtime."""
 
     name: str
     command: Sequence[str]
     env: Mapping[str, str]
-    about: str
-    url: str = ""
     end: int = signal.SIGTERM
     reads: str = ""  # what its command only names, such as a configuration file's content
 

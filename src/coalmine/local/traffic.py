@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import ssl
 import sys
@@ -23,6 +22,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from coalmine.files import write_whole
 from coalmine.steps.workload import sibling
 
 CONNECTIONS = 16
@@ -158,9 +158,7 @@ async def _keep_writing(crowd: Crowd, path: Path, ended: asyncio.Event) -> None:
 
 
 def _write(path: Path, stats: Stats) -> None:
-    scratch = path.with_suffix(f".{os.getpid()}")
-    scratch.write_text(json.dumps(stats.to_json()), encoding="utf-8")
-    scratch.replace(path)
+    write_whole(path, json.dumps(stats.to_json()))
 
 
 async def serve(crowd: Crowd, stats: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from coalmine.errors import BadInput
+from coalmine.files import write_whole
 from coalmine.records import Candidate, Dataset, Evaluation, ModelVersion
 from coalmine.settings import Settings
 
@@ -17,12 +17,8 @@ _MADE_BY = {Dataset: "collect", Candidate: "train", Evaluation: "evaluate", Mode
 
 def leave(settings: Settings, record: Dataset | Candidate | Evaluation | ModelVersion) -> None:
     """Keep a step's outcome as the last of its kind: whole or not at all."""
-    folder = settings.state / "steps"
-    folder.mkdir(parents=True, exist_ok=True)
-    name = _MADE_BY[type(record)]
-    scratch = folder / f".{name}.{os.getpid()}"
-    scratch.write_bytes(TypeAdapter(type(record)).dump_json(record))
-    scratch.replace(folder / f"{name}.json")
+    path = settings.state / "steps" / f"{_MADE_BY[type(record)]}.json"
+    write_whole(path, TypeAdapter(type(record)).dump_json(record).decode())
 
 
 def take(settings: Settings, kind: type[Record]) -> Record:

@@ -14,7 +14,7 @@ import pytest
 from coalmine.local import process
 from coalmine.local.supervisor import Part, Supervisor
 
-WAITING = Part("waiting", [str(shutil.which("sleep")), "60"], {"PATH": os.environ["PATH"]}, "waits")
+WAITING = Part("waiting", [str(shutil.which("sleep")), "60"], {"PATH": os.environ["PATH"]})
 
 
 @pytest.fixture
