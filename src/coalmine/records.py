@@ -214,6 +214,9 @@ class Poll:
     n_b: int
     e_b: int
     step: int = 0  # the weight in force when these were routed
+    part: str = ""  # a latency edge, a class of a mix, a resource's limit or growth
+    q_c: int = 0  # sums of squares, of scores only
+    q_b: int = 0
 
 
 class Decision(StrEnum):

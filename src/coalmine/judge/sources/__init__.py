@@ -51,3 +51,24 @@ class Label:
     predicted_at: float
     t: float
     good: bool
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Counts of one metric in one arm since the reading before: what Prometheus and a push give.
+
+    `e` is the number of bad outcomes, of events (counts), or a sum in millionths (score, with `q` for the squares).
+    """
+
+    namespace: str
+    name: str
+    t: float
+    metric: str
+    arm: str  # "primary" or "canary"
+    n: int
+    e: int
+    q: int = 0
+    part: str = ""
+    release: str = ""  # where the source knows it
+    weight: int | None = None  # where the source knows it: the weight at which these were routed
