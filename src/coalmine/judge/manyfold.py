@@ -1,0 +1,140 @@
+"""The state of one Bernoulli metric in many analyses at once: `fold` and `decide`, vectorised over runs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coalmine.judge import evidence
+from coalmine.judge.policy import Against, Margins, Policy
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@lru_cache(maxsize=200_000)
+def _tolerated(n: int, e: int, rate: float) -> float:
+    return evidence.log_e_tolerated(n, e, rate)
+
+
+@lru_cache(maxsize=200_000)
+def _intolerable(n: int, e: int, rate: float) -> float:
+    return evidence.log_e_intolerable(n, e, rate)
+
+
+@dataclass(slots=True)
+class Batch:
+    """`since` (runs, steps, POINTS): ln likelihood since each step began; `counts` (runs, steps, 4) by step."""
+
+    policy: Policy
+    metric: str
+    runs: int
+    steps: tuple[int, ...]
+    since: Floats = field(init=False)
+    counts: Ints = field(init=False)
+    by_step: Floats = field(init=False)  # (runs, steps): ln E to roll back since each step began
+    seen: Ints = field(init=False)  # steps so far
+
+    def __post_init__(self) -> None:
+        shape = (self.runs, len(self.steps))
+        self.since = np.zeros((*shape, evidence.POINTS))
+        self.counts = np.zeros((*shape, 4), dtype=np.int64)
+        self.by_step = np.zeros(shape)
+        self.seen = np.zeros(self.runs, dtype=np.int64)
+
+    @property
+    def margins(self) -> Margins:
+        return self.policy.margins(self.metric)
+
+    @property
+    def against(self) -> Against:
+        return self.policy.metrics[self.metric].against
+
+    @property
+    def prior(self) -> evidence.Priors:
+        return evidence.priors(self.margins.odds_ratio_rollback, self.margins.odds_ratio_promote)
+
+    def look(self, which: Ints, polls: Ints, row: Ints) -> None:
+        """One poll (n_c, e_c, n_b, e_b) for each run of `which`, in the step with index `row`."""
+        self.counts[which, row] += polls
+        self.seen[which] = np.maximum(self.seen[which], row + 1)
+        teaches = (polls[:, 0] > 0) & (polls[:, 2] > 0) & (polls[:, 1] + polls[:, 3] > 0)
+        if self.against is Against.TOLERATED or not teaches.any():
+            return
+        which, row = which[teaches], row[teaches]
+        outcomes, back = np.unique(polls[teaches], axis=0, return_inverse=True)
+        points = self.prior.points
+        laws = [
+            evidence.fnch_log_pmf((int(n_c), int(e_c), int(n_b), int(e_b)), points) for n_c, e_c, n_b, e_b in outcomes
+        ]
+        law = np.stack(laws)[back.reshape(-1)]
+        for step in range(int(row.max()) + 1):
+            reached = row >= step
+            runs = which[reached]
+            self.since[runs, step] += law[reached]
+            self.by_step[runs, step] = evidence.log_e_rollback(self.since[runs, step], self.prior)
+
+    def log_e(self, which: Ints) -> Floats:
+        """ln E to roll back of each run of `which`."""
+        found = []
+        if self.against is not Against.TOLERATED:
+            found.append(self._mixed(self.by_step[which], self.seen[which]))
+        rate = self.margins.tolerated_rate
+        if self.against is not Against.BASELINE and rate is not None:
+            totals = np.cumsum(self.counts[which, ::-1], axis=1)[:, ::-1]
+            own = [[_intolerable(int(n), int(e), rate) for n, e in steps[:, :2]] for steps in totals]
+            found.append(self._mixed(np.asarray(own).reshape(which.size, -1), self.seen[which]))
+        return np.asarray(np.minimum.reduce(found))
+
+    def fires(self, which: Ints, needed: float) -> Mask:
+        """Whose ln E has reached `needed`; against both, the second is computed only where the first has."""
+        fires = np.ones(which.size, dtype=np.bool_)
+        if self.against is not Against.TOLERATED:
+            fires = self._mixed(self.by_step[which], self.seen[which]) >= needed
+        if self.against is not Against.BASELINE and fires.any():
+            fires[fires] = self.log_e(which[fires]) >= needed
+        return fires
+
+    def _mixed(self, by_step: Floats, seen: Ints) -> Floats:
+        """`evidence.log_e_restarted` of each row of (runs, steps), each with its own number of steps so far."""
+        j = np.arange(1, by_step.shape[1] + 1)
+        terms = np.where(j <= seen[:, None], by_step - np.log(j * (j + 1.0)), -np.inf)
+        return np.asarray(np.logaddexp(np.logaddexp.reduce(terms, axis=1), -np.log(seen + 1.0)))
+
+    def passes(self, which: Ints) -> Mask:
+        """Non-inferior at 1/beta on all outcomes, and on those of the last step alone pointing the same way."""
+        last = np.maximum(self.seen[which] - 1, 0)
+        total = self.counts[which].sum(axis=1)
+        here = self.counts[which, last]
+        passes = self._noninferior(self.since[which, 0], total, -math.log(self.policy.beta))
+        pointing = self._noninferior(self.since[which, last], here, 0.0, strictly=True)
+        return np.asarray(passes & pointing & (total[:, 0] > 0), dtype=np.bool_)
+
+    def _noninferior(self, likelihood: Floats, counts: Ints, needed: float, *, strictly: bool = False) -> Mask:
+        """Whether ln(E'/2 + E''/2) is at least (or above) `needed`. E'' <= exp(n KL(e/n, rate)) saves most of it."""
+        rate = self.margins.tolerated_rate
+        if rate is None:
+            value = evidence.log_e_promote(likelihood, self.prior)
+            return np.asarray(value > needed if strictly else value >= needed, dtype=np.bool_)
+        alone = self.against is Against.TOLERATED
+        ratio = np.full(len(counts), -np.inf) if alone else evidence.log_e_promote(likelihood, self.prior)
+        halved = 0.0 if alone else math.log(2.0)
+        bound = np.logaddexp(ratio, _most(counts[:, 0], counts[:, 1], rate)) - halved
+        value = np.full(len(counts), -np.inf)
+        for i in np.flatnonzero(bound >= needed - 1e-9):
+            own = _tolerated(int(counts[i, 0]), int(counts[i, 1]), rate)
+            value[i] = own if alone else evidence.log_e_noninferior(float(ratio[i]), own)
+        return np.asarray(value > needed if strictly else value >= needed, dtype=np.bool_)
+
+
+def _most(n: Ints, e: Ints, rate: float) -> Floats:
+    """An upper bound of ln E'': the largest likelihood ratio that any rate below the tolerated one can have."""
+    share = np.minimum(e / np.maximum(n, 1), rate)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bad = np.where(e > 0, e * np.log(share / rate), 0.0)
+    return np.asarray(bad + (n - e) * np.log((1 - share) / (1 - rate)), dtype=np.float64)
