@@ -1,6 +1,7 @@
 """From a state to a verdict: pure, the moment is an argument. Rows of the truth table, the first that holds:
 
 the evidence to roll back was reached at any poll          -> ROLLBACK (latched)
+a person said so                                           -> ROLLBACK, CONTINUE (hold) or PROMOTE (approve)
 every guardrail passes, on all polls and on the last step,
   the data are fresh and the minimum duration has passed   -> PROMOTE
 the maximum duration has passed                            -> INCONCLUSIVE, or what the policy makes of it
@@ -10,67 +11,27 @@ otherwise, no data included                                -> CONTINUE
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from coalmine.judge import evidence
-from coalmine.judge.fold import MetricState, State, fresh_metric, guardrails, log_e_mean, log_shares
-from coalmine.judge.policy import Against, Policy, Role
+from coalmine.judge import evidence, sentences, series
+from coalmine.judge.evidence import scores
+from coalmine.judge.fold import MetricState, State, fresh_metric, log_e_mean, log_shares
+from coalmine.judge.policy import Counts, MetricRules, Paired, Policy, Resource, Role, Score
+from coalmine.judge.sentences import odds
+from coalmine.judge.verdict import MetricEvidence, Override, PartEvidence, Verdict
 from coalmine.records import Decision
 
-NOUNS = {"errors": "errors", "latency": "slow seconds", "feedback": "thumbs down"}
 
-
-@dataclass(frozen=True, slots=True)
-class MetricEvidence:
-    """One metric as a person or a report wants it. Rates are None without data; `share` of the mean sums to 1."""
-
-    name: str
-    kind: str
-    role: str
-    n_c: int
-    e_c: int
-    n_b: int
-    e_b: int
-    rate_c: float | None
-    rate_b: float | None
-    log_e_rollback: float
-    share: float
-    log_e_promote: float
-    log_e_tolerated: float | None
-    log_e_noninferior: float
-    log_e_last_step: float
-    odds_low: float | None
-    odds_high: float | None
-    changed: bool
-    passes: bool
-    polls: int
-    t: float
-    baked_n: int
-    baked_e: int
-    log_e_bake: float
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is decided at time `t` and why, in one sentence that holds the numbers."""
-
-    decision: Decision
-    t: float
-    reason: str
-    log_e_mean: float
-    threshold_rollback: float
-    threshold_promote: float
-    metrics: tuple[MetricEvidence, ...]
-
-
-def judge(state: State, policy: Policy, now: float, *, opened: float) -> Verdict:
+def judge(state: State, policy: Policy, now: float, *, opened: float, override: Override | None = None) -> Verdict:
     """The verdict at `now` on an analysis that was opened at `opened` (Unix seconds)."""
     baked = state.latched_in_bake or any(metric.baked[0] for metric in state.metrics.values())
     shares = _shares(state, policy, baked=baked)
     metrics = tuple(_evidence(name, state, policy, share=shares.get(name, 0.0)) for name in policy.metrics)
     decision, reason = _row(state, policy, metrics, now=now, opened=opened)
+    if override is not None and state.latched is None:
+        decision, reason = _said(override, decision, reason)
     return Verdict(
         decision=decision,
         t=state.latched if state.latched is not None else now,
@@ -86,11 +47,11 @@ def _row(
     state: State, policy: Policy, metrics: tuple[MetricEvidence, ...], *, now: float, opened: float
 ) -> tuple[Decision, str]:
     if state.latched is not None:
-        return Decision.ROLLBACK, _why_rollback(state, policy, metrics)
+        return Decision.ROLLBACK, sentences.why_rollback(state, policy, metrics)
     waits = _waits(state, policy, metrics, now=now)
     if not waits:
         passed = [m for m in metrics if m.role == Role.GUARDRAIL]
-        return Decision.PROMOTE, "; ".join(_why_passes(m, policy) for m in passed)
+        return Decision.PROMOTE, "; ".join(sentences.why_passes(m) for m in passed)
     begun = opened if state.started is None else state.started
     if now - begun > policy.maximum_seconds:
         text = f"no verdict within {policy.maximum_seconds:g} s: {'; '.join(waits)}"
@@ -98,6 +59,14 @@ def _row(
             return Decision.ROLLBACK, f"{text}; the policy rolls back then"
         return Decision.INCONCLUSIVE, text
     return Decision.CONTINUE, f"waiting for {'; '.join(waits)}"
+
+
+def _said(override: Override, decision: Decision, reason: str) -> tuple[Decision, str]:
+    """What a person said, with what the evidence says beside it."""
+    decisions = {"rollback": Decision.ROLLBACK, "hold": Decision.CONTINUE, "approve": Decision.PROMOTE}
+    verbs = {"rollback": "rolled back", "hold": "held", "approve": "approved"}
+    text = f"{verbs[override.action]} by {override.who}: {override.why}"
+    return decisions[override.action], f"{text} (the evidence: {decision}, {reason})"
 
 
 def _waits(state: State, policy: Policy, metrics: tuple[MetricEvidence, ...], *, now: float) -> list[str]:
@@ -122,34 +91,55 @@ def _waits(state: State, policy: Policy, metrics: tuple[MetricEvidence, ...], *,
 
 
 def _evidence(name: str, state: State, policy: Policy, *, share: float) -> MetricEvidence:
-    metric = state.metrics.get(name) or fresh_metric()
+    metric = state.metrics.get(name) or fresh_metric(name, policy)
     margins, rules = policy.margins(name), policy.metrics[name]
-    prior = evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote)
     n_c, e_c, n_b, e_b = metric.totals
-    log_promote = float(evidence.log_e_promote(metric.likelihood, prior))
-    log_tolerated = _tolerated(n_c, e_c, margins.tolerated_rate)
-    noninferior = _noninferior(log_promote, log_tolerated, against=rules.against)
-    band = evidence.ends(metric.kept)
+    holds = series.log_e_noninferior(metric.rows.sum(axis=0), metric.counts.sum(axis=0), margins, rules=rules)
+    unit = scores.UNIT if isinstance(rules, Score) else 1
+    band = _band(metric.kept[0], rules)
+    rates = [_rate_band(kept, n, rules) for kept, n in zip(metric.kept_rates, (n_c, n_b), strict=True)]
+    apart = scores.difference_band(metric.rows.sum(axis=0)[0], margins.alpha) if isinstance(rules, Score) else None
     return MetricEvidence(
         name=name, kind=rules.kind, role=str(rules.role), n_c=n_c, e_c=e_c, n_b=n_b, e_b=e_b,
-        rate_c=e_c / n_c if n_c else None, rate_b=e_b / n_b if n_b else None,
-        log_e_rollback=metric.log_e, share=share,
-        log_e_promote=log_promote, log_e_tolerated=log_tolerated, log_e_noninferior=noninferior,
+        rate_c=e_c / n_c / unit if n_c else None, rate_b=e_b / n_b / unit if n_b else None,
+        rate_c_low=rates[0][0], rate_c_high=rates[0][1], rate_b_low=rates[1][0], rate_b_high=rates[1][1],
+        log_e_rollback=metric.log_e, log_boost=metric.log_boost, share=share,
+        log_e_promote=holds.promote, log_e_tolerated=holds.tolerated, log_e_noninferior=holds.whole,
         log_e_last_step=_last_step(metric, state, policy, name=name),
-        odds_low=math.exp(band[0]) if band else None, odds_high=math.exp(band[1]) if band else None,
-        changed=band is None, passes=noninferior >= -math.log(policy.beta), polls=metric.polls, t=metric.t,
+        odds_low=band[0], odds_high=band[1],
+        difference_low=apart[0] if apart else None, difference_high=apart[1] if apart else None,
+        changed=not metric.kept[0].any(), passes=holds.whole >= -math.log(policy.beta), polls=metric.polls, t=metric.t,
         baked_n=metric.baked[0], baked_e=metric.baked[1], log_e_bake=metric.log_e_bake,
+        parts=_parts(metric, state, policy, name=name),
     )  # fmt: skip
 
 
-def _tolerated(n: int, e: int, rate: float | None) -> float | None:
-    return None if rate is None else evidence.log_e_tolerated(n, e, rate)
+def _band(kept: NDArray[np.bool_], rules: MetricRules) -> tuple[float | None, float | None]:
+    found = None if isinstance(rules, Score | Resource) else evidence.ends(kept)
+    return (None, None) if found is None else (math.exp(found[0]), math.exp(found[1]))
 
 
-def _noninferior(log_promote: float, log_tolerated: float | None, *, against: Against) -> float:
-    if against is Against.TOLERATED and log_tolerated is not None:
-        return log_tolerated
-    return evidence.log_e_noninferior(log_promote, log_tolerated)
+def _rate_band(kept: NDArray[np.bool_], n: int, rules: MetricRules) -> tuple[float | None, float | None]:
+    found = evidence.rate_ends(kept) if n and not isinstance(rules, Counts | Paired | Score) else None
+    return found or (None, None)
+
+
+def _parts(metric: MetricState, state: State, policy: Policy, *, name: str) -> tuple[PartEvidence, ...]:
+    """Each series' own evidence, where there are several: of a class the side that says more."""
+    rules, margins = policy.metrics[name], policy.margins(name)
+    if rules.parts == ("",):
+        return ()
+    logs = None
+    if not isinstance(rules, Resource):
+        logs = series.compared(metric.rows, margins, rules=rules, steps=state.steps).reshape(len(rules.parts), -1)
+    found = []
+    each = metric.counts.shape[1] // len(rules.parts)
+    for place, part in enumerate(rules.parts):
+        n_c, e_c, n_b, e_b = (int(value) for value in metric.counts[:, place * each].sum(axis=0))
+        log_e = None if logs is None else float(logs[place].max())
+        low, high = _band(metric.kept[place * each], rules)
+        found.append(PartEvidence(part, n_c, e_c, n_b, e_b, log_e=log_e, odds_low=low, odds_high=high))
+    return tuple(found)
 
 
 def _last_step(metric: MetricState, state: State, policy: Policy, *, name: str) -> float:
@@ -157,12 +147,8 @@ def _last_step(metric: MetricState, state: State, policy: Policy, *, name: str) 
     last = len(state.steps) - 1
     if last < 0 or len(metric.rows) <= last:
         return 0.0
-    margins = policy.margins(name)
-    prior = evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote)
-    log_promote = float(evidence.log_e_promote(metric.rows[last], prior))
-    n_c, e_c = (int(value) for value in metric.counts[last, :2])
-    tolerated = _tolerated(n_c, e_c, margins.tolerated_rate)
-    return _noninferior(log_promote, tolerated, against=policy.metrics[name].against)
+    rules = policy.metrics[name]
+    return series.log_e_noninferior(metric.rows[last], metric.counts[last], policy.margins(name), rules=rules).whole
 
 
 def _shares(state: State, policy: Policy, *, baked: bool) -> dict[str, float]:
@@ -179,7 +165,7 @@ def extra_failures(state: State, policy: Policy) -> float:
     for name, metric in state.metrics.items():
         if policy.metrics[name].kind != "errors" or len(metric.counts) < len(state.steps) or not state.steps:
             continue
-        n_c, e_c, n_b, e_b = (int(value) for value in metric.counts[len(state.steps) - 1])
+        n_c, e_c, n_b, e_b = (int(value) for value in metric.counts[len(state.steps) - 1, 0])
         excess = (e_c / n_c if n_c else 0.0) - (e_b / n_b if n_b else 0.0)
         worst = max(worst, excess * policy.step_outcomes)
     return worst
@@ -193,60 +179,17 @@ def log_e_sample_ratio(state: State, policy: Policy) -> float:
             continue
         for step, row in zip(state.steps, metric.counts, strict=False):
             if 0 < step < 100:
-                total += evidence.log_e_sample_ratio(int(row[0]), int(row[2]), step / 100)
+                total += evidence.log_e_sample_ratio(int(row[0, 0]), int(row[0, 2]), step / 100)
     return total
 
 
-# ---- sentences ---------------------------------------------------------------------------------------------------
-
-
-def _why_rollback(state: State, policy: Policy, metrics: tuple[MetricEvidence, ...]) -> str:
-    named = sorted((m for m in metrics if m.share >= 0.1), key=lambda m: -m.share)
-    if state.latched_in_bake:
-        return "after the promotion: " + "; ".join(_baked(m, policy) for m in named)
-    texts = [_compare(m, policy) for m in named]
-    if len(named) > 1:
-        texts = [f"{text} ({m.share:.0%} of the evidence)" for text, m in zip(texts, named, strict=True)]
-    return "; ".join(texts)
-
-
-def _compare(metric: MetricEvidence, policy: Policy) -> str:
-    against = policy.metrics[metric.name].against
-    text = f"canary {_noun(metric)} {_rate(metric.e_c, metric.n_c)}, "
-    if against is not Against.TOLERATED:
-        text += f"primary {_rate(metric.e_b, metric.n_b)}: "
-    limit = policy.metrics[metric.name].tolerated_rate
-    verb = "worse" if against is Against.BASELINE else f"above the tolerated {limit:.3g}"
-    return f"{text}{verb} with odds {odds(metric.log_e_rollback)}"
-
-
-def _baked(metric: MetricEvidence, policy: Policy) -> str:
-    limit = policy.metrics[metric.name].tolerated_rate or 0.0
-    seen = _rate(metric.baked_e, metric.baked_n)
-    return f"{_noun(metric)} {seen}: above the tolerated {limit * 100:.3g} % with odds {odds(metric.log_e_bake)}"
-
-
-def _why_passes(metric: MetricEvidence, policy: Policy) -> str:
-    del policy
-    primary = f", primary {_rate(metric.e_b, metric.n_b)}" if metric.n_b else ""
-    seen = f"canary {_noun(metric)} {_rate(metric.e_c, metric.n_c)}{primary}"
-    return f"{seen}: no worse with odds {odds(metric.log_e_noninferior)}"
-
-
-def _noun(metric: MetricEvidence) -> str:
-    return NOUNS[metric.kind] if metric.name == metric.kind else metric.name
-
-
-def _rate(bad: int, n: int) -> str:
-    return f"{100 * bad / n:.1f} % ({bad:,} of {n:,})" if n else "not seen"
-
-
-def odds(log_e: float) -> str:
-    """An e-value as odds; beyond a million the number says nothing more."""
-    if log_e > math.log(1e6):
-        return "over 1,000,000:1"
-    value = math.exp(log_e)
-    return f"{value:,.0f}:1" if value >= 10 else f"{value:.2g}:1"
-
-
-__all__ = ["MetricEvidence", "Verdict", "extra_failures", "guardrails", "judge", "log_e_sample_ratio", "odds"]
+__all__ = [
+    "MetricEvidence",
+    "Override",
+    "PartEvidence",
+    "Verdict",
+    "extra_failures",
+    "judge",
+    "log_e_sample_ratio",
+    "odds",
+]

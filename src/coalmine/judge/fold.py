@@ -1,21 +1,23 @@
 """The state of one analysis: a pure fold over its polls. The same polls in the same order give the same bits.
 
 A poll's step is the weight at which its units were routed. Late labels therefore land in the row of the step that
-they belong to, and each (poll of arrival, step) is a factor of its own.
+they belong to, and each (poll of arrival, step) is a factor of its own. All polls of one time are one look: the
+evidence is looked at when all of them are in.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coalmine.judge import evidence
+from coalmine.judge import evidence, series
 from coalmine.judge.evidence import Floats
-from coalmine.judge.policy import Against, Margins, Policy, Role
+from coalmine.judge.policy import Policy
 from coalmine.records import Poll
 
 BAKED = -1  # the step of outcomes that came after the promotion, in the bake time
@@ -24,24 +26,26 @@ Counts = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class MetricState:
-    """What one metric has shown. Row j of `rows` (shape J x evidence.POINTS) and `counts` (J x 4) is step j."""
+    """What one metric has shown, by step (J) and series (S, see judge.series; the metric's main part is the first).
+
+    `rows` is (J, S, width of a series), `counts` (J, S, 4).
+    """
 
     rows: Floats
     counts: NDArray[np.int64]
-    kept: NDArray[np.bool_]  # the running intersection of the confidence sequence, on evidence.GRID
+    kept: NDArray[np.bool_]  # (S, grid): running intersections of the odds ratios' confidence sequences
+    kept_rates: NDArray[np.bool_]  # (2, evidence.RATES): of the main part's two rates, canary and baseline
     log_e: float = 0.0  # evidence to roll back, mixed over the restarts
+    log_boost: float = 0.0  # what is not lost by overshooting the line: it counts on top of log_e
     log_e_bake: float = 0.0
     polls: int = 0
     t: float = 0.0
     baked: tuple[int, int] = (0, 0)
 
     @property
-    def likelihood(self) -> Floats:
-        return np.asarray(self.rows.sum(axis=0), dtype=np.float64)
-
-    @property
     def totals(self) -> Counts:
-        n_c, e_c, n_b, e_b = (int(value) for value in self.counts.sum(axis=0))
+        """Of the main part."""
+        n_c, e_c, n_b, e_b = (int(value) for value in self.counts[:, 0].sum(axis=0))
         return n_c, e_c, n_b, e_b
 
 
@@ -58,81 +62,115 @@ class State:
     latched_in_bake: bool = False
 
 
-def fresh_metric() -> MetricState:
+def fresh_metric(name: str, policy: Policy) -> MetricState:
+    rules = policy.metrics[name]
+    count = len(series.names(rules))
     return MetricState(
-        rows=np.zeros((0, evidence.POINTS)),
-        counts=np.zeros((0, 4), dtype=np.int64),
-        kept=np.ones(evidence.GRID.size, dtype=np.bool_),
+        rows=np.zeros((0, count, series.width(rules))),
+        counts=np.zeros((0, count, 4), dtype=np.int64),
+        kept=np.ones((count, evidence.GRID.size), dtype=np.bool_),
+        kept_rates=np.ones((2, evidence.RATES.size), dtype=np.bool_),
     )
 
 
+def fold(state: State, poll: Poll, policy: Policy) -> State:
+    """One more poll that is a look of its own."""
+    return _look(state, [poll], policy)
+
+
 def fold_all(polls: Iterable[Poll], policy: Policy, state: State | None = None) -> State:
-    """The state after `polls`, from `state` or from nothing."""
+    """The state after `polls`, from `state` or from nothing; polls of one time are one look."""
     state = State() if state is None else state
-    for poll in polls:
-        state = fold(state, poll, policy)
+    for _, look in groupby(polls, key=lambda poll: poll.t):
+        state = _look(state, list(look), policy)
     return state
 
 
-def fold(state: State, poll: Poll, policy: Policy) -> State:
-    """One more poll. A metric that the policy does not know adds nothing, nor does what comes after a rollback was
-    called for: the verdict keeps the numbers that it was reached with.
+def _look(state: State, polls: Sequence[Poll], policy: Policy) -> State:
+    """A metric or part that the policy does not know adds nothing, nor does what comes after a rollback was called
+    for: the verdict keeps the numbers that it was reached with.
     """
-    if poll.metric not in policy.metrics or state.latched is not None:
+    if state.latched is not None:
         return state
-    metric = state.metrics.get(poll.metric) or fresh_metric()
-    if poll.step == BAKED:
-        metric = _add_baked(metric, poll, policy)
-        return _latch(_with(state, poll, metric), policy, baked=True)
-    steps = state.steps if poll.step in state.steps else (*state.steps, poll.step)
-    row = len(steps) - 1 - steps[::-1].index(poll.step)
-    metric = _add(metric, poll, row, policy=policy)
-    state = replace(state, steps=steps, started=poll.t if state.started is None else state.started)
-    return _latch(_with(state, poll, metric), policy, baked=False)
+    for name in dict.fromkeys(poll.metric for poll in polls):
+        rules = policy.metrics.get(name)
+        mine = [] if rules is None else [p for p in polls if p.metric == name and p.part in rules.parts]
+        routed = [poll for poll in mine if poll.step != BAKED]
+        if mine:
+            metric = _add_baked(state, [poll for poll in mine if poll.step == BAKED], policy, name=name)
+            state = _with(state, mine[0], metric)
+        if routed:
+            state = _step_on(state, routed)
+            state = _with(state, routed[0], _add(state, routed, policy, name=name))
+    return _latch(state, policy)
 
 
 def _with(state: State, poll: Poll, metric: MetricState) -> State:
     return replace(state, metrics={**state.metrics, poll.metric: metric}, t=max(state.t, poll.t))
 
 
-def _add(metric: MetricState, poll: Poll, row: int, *, policy: Policy) -> MetricState:
-    margins = policy.margins(poll.metric)
-    prior = evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote)
-    missing = row + 1 - len(metric.rows)
-    grown = max(0, missing)
-    rows = np.concatenate([metric.rows, np.zeros((grown, evidence.POINTS))])
-    counts = np.concatenate([metric.counts, np.zeros((grown, 4), dtype=np.int64)])
-    outcome = (poll.n_c, poll.e_c, poll.n_b, poll.e_b)
-    counts[row] += outcome
-    kept = metric.kept
-    if poll.n_c and poll.n_b and (poll.e_c or poll.e_b):
-        rows[row] += evidence.fnch_log_pmf(outcome, prior.points)
-        kept = kept & evidence.confidence_mask(rows.sum(axis=0), prior, margins.alpha)
-    log_e = _rollback(rows, counts, margins, against=policy.metrics[poll.metric].against)
+def _step_on(state: State, polls: Sequence[Poll]) -> State:
+    new = [step for step in dict.fromkeys(poll.step for poll in polls) if step not in state.steps]
+    started = polls[0].t if state.started is None else state.started
+    return replace(state, steps=(*state.steps, *new), started=started)
+
+
+def _add(state: State, polls: Sequence[Poll], policy: Policy, *, name: str) -> MetricState:
+    metric, rules = state.metrics[name], policy.metrics[name]
+    metric = _grown(metric, max(state.steps.index(poll.step) for poll in polls) + 1)
+    rows, counts = metric.rows.copy(), metric.counts.copy()
+    learned = series.learn(polls, policy, name=name, counts=counts)
+    boost = metric.log_boost
+    for one in learned:
+        step = state.steps.index(one.poll.step)
+        boost += _boost(rows, one, state, policy, name=name, boost=boost, step=step)
+        counts[step, one.series] += one.counts
+        rows[step, one.series] += one.row
+    margins = policy.margins(name)
+    log_e = series.log_e_rollback(rows, counts, margins, rules=rules, steps=state.steps)
+    kept = series.narrowed(metric.kept, rows, margins, rules=rules)
+    rates = series.narrowed_rates(metric.kept_rates, counts, margins, rules=rules)
     return replace(
-        metric, rows=rows, counts=counts, kept=kept, log_e=log_e, polls=metric.polls + 1, t=max(metric.t, poll.t)
+        metric, rows=rows, counts=counts, kept=kept, kept_rates=rates, log_e=log_e, log_boost=boost,
+        polls=metric.polls + 1, t=max(metric.t, polls[0].t),
+    )  # fmt: skip
+
+
+def _grown(metric: MetricState, steps: int) -> MetricState:
+    """With rows for `steps` steps."""
+    missing = max(0, steps - len(metric.rows))
+    if not missing:
+        return metric
+    rows, counts = (
+        np.concatenate([array, np.zeros((missing, *array.shape[1:]), dtype=array.dtype)])
+        for array in (metric.rows, metric.counts)
+    )
+    return replace(metric, rows=rows, counts=counts)
+
+
+def _boost(
+    rows: Floats, one: series.Learned, state: State, policy: Policy, *, name: str, boost: float, step: int
+) -> float:
+    """What this poll's factor may be raised by, from the poll's totals and what was known before it."""
+    share = rollback_weights(policy, baked=False).get(name)
+    if share is None:
+        return 0.0
+    line = -math.log(policy.alpha) - math.log(share)
+    return series.boost(
+        rows, one, policy.margins(name), rules=policy.metrics[name], steps=state.steps, step=step, line=line - boost
     )
 
 
-def _rollback(rows: Floats, counts: NDArray[np.int64], margins: Margins, *, against: Against) -> float:
-    """The smaller of two e-values is one for "either null holds": against `both`, a shared incident moves neither."""
-    found: list[float] = []
-    if against is not Against.TOLERATED:
-        prior = evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote)
-        found.append(evidence.log_e_restarted(evidence.log_e_rollback(evidence.since_step(rows), prior)))
-    if against is not Against.BASELINE and margins.tolerated_rate is not None:
-        since = np.cumsum(counts[::-1], axis=0)[::-1]
-        own = [evidence.log_e_intolerable(int(n), int(e), margins.tolerated_rate) for n, e in since[:, :2]]
-        found.append(evidence.log_e_restarted(np.asarray(own)))
-    return min(found)
-
-
-def _add_baked(metric: MetricState, poll: Poll, policy: Policy) -> MetricState:
+def _add_baked(state: State, polls: Sequence[Poll], policy: Policy, *, name: str) -> MetricState:
     """After the promotion there is no other arm: the tolerated rate alone speaks, where there is one."""
-    n, e = metric.baked[0] + poll.n_c, metric.baked[1] + poll.e_c
-    tolerated = policy.metrics[poll.metric].tolerated_rate
+    metric = state.metrics.get(name) or fresh_metric(name, policy)
+    main = [poll for poll in polls if poll.part == policy.metrics[name].parts[0]]
+    if not main:
+        return metric
+    n, e = metric.baked[0] + sum(p.n_c for p in main), metric.baked[1] + sum(p.e_c for p in main)
+    tolerated = series.own_rate(policy.metrics[name])
     log_e = 0.0 if tolerated is None else evidence.log_e_intolerable(n, e, tolerated)
-    return replace(metric, baked=(n, e), log_e_bake=log_e, polls=metric.polls + 1, t=max(metric.t, poll.t))
+    return replace(metric, baked=(n, e), log_e_bake=log_e, polls=metric.polls + 1, t=max(metric.t, main[0].t))
 
 
 def rollback_weights(policy: Policy, *, baked: bool) -> dict[str, float]:
@@ -140,7 +178,7 @@ def rollback_weights(policy: Policy, *, baked: bool) -> dict[str, float]:
     weights = policy.weights()
     if not baked:
         return weights
-    able = {name: w for name, w in weights.items() if policy.metrics[name].tolerated_rate is not None}
+    able = {name: w for name, w in weights.items() if series.own_rate(policy.metrics[name]) is not None}
     total = sum(able.values())
     return {name: w / total for name, w in able.items()}
 
@@ -156,17 +194,15 @@ def log_shares(state: State, policy: Policy, *, baked: bool) -> dict[str, float]
     shares = {}
     for name, weight in rollback_weights(policy, baked=baked).items():
         metric = state.metrics.get(name)
-        value = 0.0 if metric is None else metric.log_e_bake if baked else metric.log_e
+        value = 0.0 if metric is None else metric.log_e_bake if baked else metric.log_e + metric.log_boost
         shares[name] = math.log(weight) + value
     return shares
 
 
-def _latch(state: State, policy: Policy, *, baked: bool) -> State:
-    mean = log_e_mean(state, policy, baked=baked)
-    if mean < -math.log(policy.alpha):
-        return state
-    return replace(state, latched=state.t, log_e_latched=mean, latched_in_bake=baked)
-
-
-def guardrails(policy: Policy) -> tuple[str, ...]:
-    return tuple(name for name, metric in policy.metrics.items() if metric.role is Role.GUARDRAIL)
+def _latch(state: State, policy: Policy) -> State:
+    """Before the promotion and after it are two questions, each with an answer of its own."""
+    for baked in (False, True):
+        mean = log_e_mean(state, policy, baked=baked)
+        if mean >= -math.log(policy.alpha):
+            return replace(state, latched=state.t, log_e_latched=mean, latched_in_bake=baked)
+    return state

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from coalmine.judge import decide
 from coalmine.judge.counting import Counting
-from coalmine.judge.decide import Verdict
+from coalmine.judge.decide import MetricEvidence, Override, Verdict
 from coalmine.judge.fold import State, fold_all
 from coalmine.judge.policy import Policy
 from coalmine.judge.store import Row
@@ -18,13 +18,31 @@ _POINTS = 2000  # of a trace; beyond it every second one is dropped
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """One metric at one time. Evidence is natural logarithms; the band is the confidence sequence's, None if empty."""
+
+    n_c: int
+    e_c: int
+    log_e_rollback: float
+    log_e_noninferior: float
+    odds_low: float | None
+    odds_high: float | None
+
+    @classmethod
+    def of(cls, metric: MetricEvidence) -> Shown:
+        log_e = metric.log_e_rollback + metric.log_boost
+        band = (metric.odds_low, metric.odds_high)
+        return cls(metric.n_c, metric.e_c, log_e, metric.log_e_noninferior, *band)
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """The evidence after the polls of one time: what a plot shows."""
 
     t: float
     log_e_mean: float
     weight: int
-    metrics: dict[str, tuple[int, float, float]]  # canary outcomes, ln E to roll back, ln E of non-inferiority
+    metrics: dict[str, Shown]
 
 
 @dataclass(slots=True)
@@ -36,13 +54,14 @@ class Live:
     counting: Counting
     state: State = field(default_factory=State)
     trace: list[Point] = field(default_factory=list)
+    override: Override | None = None  # what a person said last, unless taken back
 
     def feed(self, polls: Iterable[Poll]) -> None:
         """Fold `polls` and keep a point of the trace for each of their times."""
         for _, group in groupby(polls, key=lambda poll: poll.t):
             self.state = fold_all(group, self.policy, self.state)
             verdict = self.verdict(self.state.t)
-            metrics = {m.name: (m.n_c, m.log_e_rollback, m.log_e_noninferior) for m in verdict.metrics}
+            metrics = {metric.name: Shown.of(metric) for metric in verdict.metrics}
             weight = self.state.steps[-1] if self.state.steps else 0
             self.trace.append(Point(self.state.t, verdict.log_e_mean, weight, metrics))
         if len(self.trace) > _POINTS:
@@ -58,4 +77,4 @@ class Live:
         return min([*ends, now])
 
     def verdict(self, now: float) -> Verdict:
-        return decide.judge(self.state, self.policy, now, opened=self.row.opened)
+        return decide.judge(self.state, self.policy, now, opened=self.row.opened, override=self.override)

@@ -60,10 +60,7 @@ def trace(live: Live) -> list[dict[str, Any]]:
             "t": point.t,
             "weight": point.weight,
             "log_e_mean": point.log_e_mean,
-            "metrics": {
-                name: {"n_c": n, "log_e_rollback": bad, "log_e_noninferior": good}
-                for name, (n, bad, good) in point.metrics.items()
-            },
+            "metrics": {name: asdict(shown) for name, shown in point.metrics.items()},
         }
         for point in live.trace
     ]

@@ -1,0 +1,171 @@
+"""Evidence on an odds ratio: `psi` is that of "bad", canary against baseline, and g = ln psi.
+
+Sources of the methods: Fisher's non-central hypergeometric law is the law of the canary's failures given both
+margins (Fisher 1935; Cornfield 1956); mixtures of likelihood ratios as test martingales: Robbins 1970; e-values and
+their averages: Vovk & Wang 2021; confidence sequences with a running intersection: Howard et al. 2021; that the law is
+a sum of independent Bernoulli variables, on which the windowed sum rests: Vatutin & Mikhailov 1982.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coalmine.judge.evidence.combine import Floats, logsumexp
+
+Counts = tuple[int, int, int, int] | NDArray[np.int64]
+
+GRID: Floats = np.arange(-160, 161, dtype=np.float64) * np.float64(0.05)
+POINTS = GRID.size + 2  # the grid, then exactly ln psi0, then exactly ln psiM
+_SHORT = 60  # psi^60 and its coefficients stay within a float on all of the grid
+_SMALL = 192  # up to this many terms the whole sum is cheaper than finding a window
+
+
+@dataclass(frozen=True, slots=True)
+class Priors:
+    """Log weights over GRID (-inf where a prior puts nothing) and the POINTS at which likelihoods are kept."""
+
+    points: Floats
+    rollback: Floats
+    promote: Floats
+    band: Floats
+
+
+@lru_cache(maxsize=256)
+def priors(odds_ratio_rollback: float, odds_ratio_promote: float) -> Priors:
+    """The README's three mixtures, each normalised over the grid points that it covers."""
+    low, high = math.log(odds_ratio_rollback), math.log(odds_ratio_promote)
+    above, below = low + 1e-12 < GRID, high - 1e-12 > GRID
+    with np.errstate(divide="ignore"):
+        rollback = np.log(_normalised(np.where(above, np.exp(-(GRID - low) / 1.5), 0.0)))
+        bell = _normalised(np.where(below, np.exp(-0.5 * (GRID / 0.25) ** 2), 0.0))
+        promote = np.log(0.7 * bell + 0.3 * _normalised(below.astype(np.float64)))
+        band = np.log(_normalised(np.exp(-np.abs(GRID) / 1.5)))
+    return Priors(np.concatenate([GRID, [low, high]]), rollback, promote, band)
+
+
+def _normalised(weights: Floats) -> Floats:
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def fnch_log_pmf(polls: Counts, ln_psi: Floats) -> Floats:
+    """ln FNCH(e_c; psi) of polls (n_c, e_c, n_b, e_b) at each ln psi; zeros where a poll can teach nothing.
+
+    Shapes: one poll (4,) gives (G,), a stack (P, 4) gives (P, G); `ln_psi` is (G,).
+    """
+    stack = np.atleast_2d(np.asarray(polls, dtype=np.int64))
+    bad = stack[:, 1] + stack[:, 3]
+    low = np.maximum(0, bad - stack[:, 2])
+    spans = np.minimum(bad, stack[:, 0]) - low
+    found = np.zeros((len(stack), ln_psi.size))
+    short = (spans > 0) & (spans <= _SHORT)
+    if short.any():
+        found[short] = _summed(stack[short], low[short], int(spans[short].max()), ln_psi)
+    for row in np.flatnonzero(spans > _SHORT):
+        found[row] = _long(stack[row], int(low[row]), int(spans[row]), ln_psi)
+    return found if np.ndim(polls) == 2 else np.asarray(found[0])
+
+
+def binomial_log_pmf(polls: Counts, ln_psi: Floats) -> Floats:
+    """The law of e_c among e_c + e_b events when rates are compared over exposures n_c and n_b (Przyborowski &
+    Wilenski 1940), or among discordant pairs (McNemar 1947): Binomial(m, n_c psi / (n_c psi + n_b)), up to its
+    coefficient, which no ratio of likelihoods holds. Shapes as fnch_log_pmf.
+    """
+    stack = np.atleast_2d(np.asarray(polls, dtype=np.float64))
+    n_c, e_c, n_b, e_b = stack.T[:, :, None]
+    with np.errstate(divide="ignore"):
+        odds = np.log(n_c) - np.log(n_b) + ln_psi
+        found = e_c * odds - (e_c + e_b) * np.logaddexp(0.0, odds)
+    found[(stack[:, 0] == 0) | (stack[:, 2] == 0)] = 0.0
+    return np.asarray(found if np.ndim(polls) == 2 else found[0], dtype=np.float64)
+
+
+def _ratios(poll: NDArray[np.int64], low: int, span: int) -> Floats:
+    """ln of each coefficient over the one before it, along the support."""
+    n_c, e_c, n_b, e_b = (int(value) for value in poll)
+    m = e_c + e_b
+    j = np.arange(low + 1, low + span + 1, dtype=np.float64)
+    return np.asarray(np.log((n_c - j + 1) * (m - j + 1) / (j * (n_b - m + j))), dtype=np.float64)
+
+
+def _summed(stack: NDArray[np.int64], low: NDArray[np.int64], span: int, ln_psi: Floats) -> Floats:
+    """Short supports: the sum over the support is one product of matrices, of coefficients and of powers of psi."""
+    n_c, e_c, n_b, e_b = (column[:, None] for column in stack.T)
+    m = e_c + e_b
+    j = low[:, None] + np.arange(1, span + 1)
+    inside = j <= np.minimum(m, n_c)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(inside, np.log((n_c - j + 1) * (m - j + 1) / (j * (n_b - m + j))), -np.inf)
+    weights = np.concatenate([np.zeros((len(stack), 1)), np.cumsum(ratios, axis=1)], axis=1)
+    peak = weights.max(axis=1, keepdims=True)
+    total = np.log(np.exp(weights - peak) @ _powers(span, ln_psi.tobytes())) + peak
+    k = e_c - low[:, None]
+    return np.asarray(np.take_along_axis(weights, k, axis=1) + k * ln_psi - total, dtype=np.float64)
+
+
+@lru_cache(maxsize=256)
+def _powers(span: int, ln_psi: bytes) -> Floats:
+    """psi^k for k = 0..span: (span + 1, G)."""
+    return np.asarray(np.exp(np.arange(span + 1)[:, None] * np.frombuffer(ln_psi)), dtype=np.float64)
+
+
+def _long(poll: NDArray[np.int64], low: int, span: int, ln_psi: Floats) -> Floats:
+    """Long supports: nothing overflows, and beyond some length only what matters is visited.
+
+    A long support is summed only within reach of its mode, and only at every h-th term: for a sum of independent
+    Bernoulli variables with variance v that residue class holds 1/h of the mass up to exp(-v (1 - cos(2 pi/h))),
+    below 1e-13 for h <= sd/2.
+    """
+    ratios = _ratios(poll, low, span)
+    weights = np.concatenate([[0.0], np.cumsum(ratios)])
+    k = int(poll[1]) - low
+    if weights.size <= _SMALL:
+        terms = weights + np.arange(weights.size) * ln_psi[:, None]
+        return np.asarray(weights[k] + k * ln_psi - logsumexp(terms), dtype=np.float64)
+    return np.asarray(weights[k] + k * ln_psi - _windowed(weights, ratios, ln_psi), dtype=np.float64)
+
+
+def _windowed(weights: Floats, ratios: Floats, ln_psi: Floats) -> Floats:
+    """ln sum_j exp(weights[j] + j ln psi) for each ln psi, without visiting the whole support."""
+    mode = np.searchsorted(-ratios, ln_psi)  # ratios fall with j: the law is log-concave
+    inner = np.clip(mode, 1, ratios.size - 1)
+    variance = 1.0 / np.maximum(ratios[inner - 1] - ratios[inner], 1e-12)
+    stride = np.maximum(1, (0.5 * np.sqrt(variance)).astype(np.int64))
+    reach = 16.0 + np.sqrt(196.0 + 84.0 * variance)  # Bernstein: outside lies less than exp(-42)
+    count = int(np.ceil(reach / stride).max())
+    index = mode[:, None] + stride[:, None] * np.arange(-count, count + 1)
+    inside = (index >= 0) & (index < weights.size)
+    clipped = np.where(inside, index, 0)
+    centre = weights[mode] + mode * ln_psi
+    terms = weights[clipped] - weights[mode][:, None] + (index - mode[:, None]) * ln_psi[:, None]
+    return np.asarray(centre + logsumexp(np.where(inside, terms, -np.inf)) + np.log(stride), dtype=np.float64)
+
+
+# ---- from the likelihood vector L (POINTS long, or a stack of such) ----------------------------------------------
+
+
+def log_e_rollback(likelihood: Floats, prior: Priors) -> Floats:
+    """H0: psi <= psi0 in every poll."""
+    return logsumexp(prior.rollback + likelihood[..., :-2] - likelihood[..., -2:-1])
+
+
+def log_e_promote(likelihood: Floats, prior: Priors) -> Floats:
+    """H0: psi >= psiM in every poll."""
+    return logsumexp(prior.promote + likelihood[..., :-2] - likelihood[..., -1:])
+
+
+def confidence_mask(likelihood: Floats, prior: Priors, alpha: float) -> NDArray[np.bool_]:
+    """The grid points that the confidence sequence keeps at this moment, before any intersection."""
+    on_grid = likelihood[..., :-2]
+    line = logsumexp(on_grid + prior.band) + math.log(alpha)
+    return np.asarray(on_grid > line[..., None], dtype=np.bool_)
+
+
+def ends(mask: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """The lowest and highest ln psi kept; None when nothing is left: psi changed during the rollout."""
+    kept = np.flatnonzero(mask)
+    return (float(GRID[kept[0]]), float(GRID[kept[-1]])) if kept.size else None
