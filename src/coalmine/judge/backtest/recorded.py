@@ -1,0 +1,154 @@
+"""What was recorded of rollouts: files of polls, access logs, a judge's own database, a Prometheus range."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coalmine.errors import BadInput
+from coalmine.judge.fold import BAKED
+from coalmine.judge.policy import Policy
+from coalmine.judge.store import Store
+from coalmine.records import Poll
+
+_COUNTS = ("n_c", "e_c", "n_b", "e_b")
+_REMEDY = 'a poll is {"t": seconds, "metric": name, "n_c": .., "e_c": .., "n_b": .., "e_b": ..[, "step": weight]}'
+_UNBOUNDED = ("counts", "score")  # kinds whose e may be above n
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One rollout. `opened`: when its analysis began (Unix seconds); `outcome`: what came of it where that is known."""
+
+    name: str
+    polls: tuple[Poll, ...]
+    opened: float
+    outcome: str = ""
+
+
+def from_files(paths: Sequence[Path], policy: Policy) -> list[Recording]:
+    """Files of polls give one recording each; access logs are read as one log, in the given order, and give one for
+    each rollout in them. What a file is, its first line tells.
+
+    Raises:
+        BadInput: a file that cannot be read or is neither, or both kinds at once.
+    """
+    kinds = {path: _kind(path) for path in paths}
+    if set(kinds.values()) == {"polls"}:
+        return [from_polls(path, policy) for path in paths]
+    if "polls" in kinds.values():
+        first = next(path for path, kind in kinds.items() if kind == "polls")
+        raise BadInput("polls beside access logs", where=str(first), remedy="back-test them one after the other")
+    return _from_logs(paths, policy)
+
+
+def from_polls(path: Path, policy: Policy) -> Recording:
+    """A file of polls. Raises BadInput as read_polls, and where it holds none."""
+    free = {name for name, rules in policy.metrics.items() if rules.kind in _UNBOUNDED}
+    polls = read_polls(path, unbounded=free)
+    if not polls:
+        raise BadInput("no poll in the file", where=str(path), remedy=_REMEDY)
+    return Recording(path.name, tuple(polls), polls[0].t)
+
+
+def from_database(url: str, analysis: int) -> tuple[Recording, str]:
+    """One analysis of a judge's own database, and the policy's text that it was judged by.
+
+    Raises:
+        BadInput: it does not open, or holds no such analysis, or no poll of it.
+    """
+    if "://" not in url and not Path(url).exists():
+        raise BadInput("no such file", where=url, remedy="name the judge's database: a file of SQLite, or a URL")
+    store = Store(url if "://" in url else f"sqlite:///{Path(url).resolve()}")
+    try:
+        row, polls = store.analysis(analysis), tuple(store.polls(analysis))
+    finally:
+        store.close()
+    if row is None or not polls:
+        what = "no such analysis" if row is None else "no poll was cut in this analysis"
+        raise BadInput(what, where=f"--analysis {analysis}", remedy="the judge's /api/analyses lists what there is")
+    return Recording(f"{row.namespace}/{row.name} {analysis}", polls, row.opened, row.outcome), row.policy
+
+
+def _kind(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            first = next((line for line in file if line.strip()), "")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(str(error), where=str(path), remedy="name a readable file of polls or access log") from error
+    try:
+        row = json.loads(first) if first else {"metric": ""}
+    except ValueError:
+        row = None
+    if isinstance(row, dict) and "arm" in row:
+        return "log"
+    if isinstance(row, dict) and "metric" not in row and "n_c" not in row and "status" in row:
+        return "log"  # the edge's own answer has no arm
+    return "polls"
+
+
+def _from_logs(paths: Sequence[Path], policy: Policy) -> list[Recording]:
+    from coalmine.judge.episodes import episodes  # noqa: PLC0415 (the reader of whole logs loads only where one is read)
+
+    found = [
+        Recording(one.release, tuple(one.polls), one.started, "promoted" if one.promoted else "not promoted")
+        for one in episodes(paths, policy)
+        if one.polls
+    ]
+    if not found:
+        raise BadInput(
+            "no rollout in the log",
+            where=str(paths[0]),
+            remedy="an access log with canary lines: docs/reference/access-log.md",
+        )
+    return found
+
+
+def read_polls(path: Path, *, unbounded: Collection[str] = ()) -> list[Poll]:
+    """One JSON object a line; a line without `step` stays in the step of the line before.
+
+    `unbounded`: metrics whose e may be above n (counts, sums of scores).
+
+    Raises:
+        BadInput: no such file, or a line that is no poll; it names line and field.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(str(error), where=str(path), remedy="name a readable file of polls") from error
+    polls: list[Poll] = []
+    for number, text in enumerate(lines, start=1):
+        if text.strip():
+            step = polls[-1].step if polls else 0
+            poll = _poll(text, step, where=f"{path}:{number}")
+            if poll.metric not in unbounded and (poll.e_c > poll.n_c or poll.e_b > poll.n_b):
+                raise BadInput("more bad outcomes than outcomes", where=f"{path}:{number}", remedy=_REMEDY)
+            polls.append(poll)
+    return polls
+
+
+def _poll(text: str, step: int, *, where: str) -> Poll:
+    try:
+        row = json.loads(text)
+        counts = {name: row[name] for name in _COUNTS} | {name: row.get(name, 0) for name in ("q_c", "q_b")}
+        t, metric, part = float(row["t"]), str(row["metric"]), str(row.get("part", ""))
+        step = row.get("step", step)
+    except KeyError as error:
+        raise BadInput(f"{error.args[0]} is missing", where=where, remedy=_REMEDY) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadInput(f"no poll: {error}", where=where, remedy=_REMEDY) from error
+    for name, value in counts.items():
+        _is_count(name, value, 0, where=where)
+    _is_count("step", step, BAKED, where=where)
+    if not math.isfinite(t):
+        raise BadInput("t: not a time", where=where, remedy=_REMEDY)
+    return Poll(t, metric, step=step, part=part, **counts)
+
+
+def _is_count(name: str, value: Any, least: int, *, where: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise BadInput(f"{name}: {value!r} is no count", where=where, remedy=_REMEDY)

@@ -1,0 +1,122 @@
+"""Yesterday's polls under today's policy, by the very code that runs live."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from coalmine.errors import BadInput
+from coalmine.judge import decide
+from coalmine.judge.backtest.recorded import Recording, from_polls
+from coalmine.judge.decide import Verdict
+from coalmine.judge.fold import BAKED, State, fold_all
+from coalmine.judge.policy import Errors, Policy, Role
+from coalmine.records import Decision, Poll
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What users paid until `t`: the canary's outcomes and bad ones, and how many of these the primary would not have
+    given at its rate in the same steps. `metric` is the one that was counted.
+    """
+
+    metric: str
+    canary_requests: int
+    canary_failures: int
+    extra_failures: float
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """What would have been decided, and since when. `left_out`: metrics of the policy that the recording does not
+    hold. `trace`: (t, ln of the mean e-value to roll back) at each look.
+    """
+
+    verdict: Verdict
+    first_promote: float | None
+    polls: int
+    left_out: tuple[str, ...]
+    opened: float
+    cost: Cost
+    trace: tuple[tuple[float, float], ...] = ()
+
+
+def to_json(found: Backtest) -> dict[str, Any]:
+    """The verdict's fields (decision, t, reason, metrics, ...) with the rest beside them."""
+    rest = {"first_promote": found.first_promote, "polls": found.polls, "left_out": list(found.left_out)}
+    return {**asdict(found.verdict), **rest, "opened": found.opened, "cost": asdict(found.cost)}
+
+
+def backtest(polls: Path, policy: Policy) -> Backtest:
+    """Fold a file of polls and look at each of its times. Raises BadInput as read_polls, and for an unknown metric."""
+    return replay(from_polls(polls, policy), policy, where=str(polls))
+
+
+def replay(recording: Recording, policy: Policy, *, where: str = "") -> Backtest:
+    """Fold a recording's polls and look at each of their times.
+
+    Raises:
+        BadInput: polls of a metric that the policy does not know.
+    """
+    found = recording.polls
+    unknown = sorted({poll.metric for poll in found} - set(policy.metrics))
+    if unknown:
+        what = f"the policy knows no metric {unknown[0]!r}"
+        raise BadInput(what, where=where or recording.name, remedy=f"its metrics are {', '.join(policy.metrics)}")
+    left_out = left_out_of(policy, recording)
+    judged = _without(policy, left_out)
+    state, since, first = State(), recording.opened, None
+    verdict = decide.judge(state, judged, recording.opened, opened=recording.opened)
+    trace = []
+    for t, group in groupby(found, key=lambda poll: poll.t):
+        state = fold_all(group, judged, state)
+        now = decide.judge(state, judged, t, opened=recording.opened)
+        since = since if now.decision is verdict.decision else t
+        first = t if first is None and now.decision is Decision.PROMOTE else first
+        verdict = now
+        trace.append((t, now.log_e_mean))
+    verdict = replace(verdict, t=verdict.t if state.latched is not None else since)
+    over = verdict.t if verdict.decision in (Decision.ROLLBACK, Decision.PROMOTE) else found[-1].t
+    cost = cost_until(found, over, metric=main_metric(policy, found))
+    return Backtest(verdict, first, len(found), left_out, recording.opened, cost, tuple(trace))
+
+
+def left_out_of(policy: Policy, recording: Recording) -> tuple[str, ...]:
+    """The policy's metrics of which nothing was recorded."""
+    held = {poll.metric for poll in recording.polls}
+    return tuple(name for name in policy.metrics if name not in held)
+
+
+def _without(policy: Policy, names: tuple[str, ...]) -> Policy:
+    """A metric that was never recorded can neither speak nor be waited for; but where no guardrail was recorded at
+    all, they stay: nothing has shown that the canary may be promoted.
+    """
+    guardrails = {name for name, rules in policy.metrics.items() if rules.role is Role.GUARDRAIL}
+    taken = [name for name in names if guardrails - set(names) or name not in guardrails]
+    observed = {name: policy.metrics[name].model_copy(update={"role": Role.OBSERVE}) for name in taken}
+    return policy.model_copy(update={"metrics": {**policy.metrics, **observed}})
+
+
+def main_metric(policy: Policy, polls: Iterable[Poll]) -> str:
+    """The metric that counts requests: the first of kind errors that was recorded, else the one with most outcomes."""
+    seen: dict[str, int] = defaultdict(int)
+    for poll in polls:
+        seen[poll.metric] += poll.n_c
+    errors = [name for name, rules in policy.metrics.items() if isinstance(rules, Errors) and name in seen]
+    return errors[0] if errors else max(seen, key=lambda name: seen[name])
+
+
+def cost_until(polls: Iterable[Poll], t: float, *, metric: str) -> Cost:
+    """Counted step by step: pooled over a ramp, a primary's rate that drifts would be compared at the wrong weights."""
+    steps: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for poll in polls:
+        if poll.metric == metric and not poll.part and poll.t <= t and poll.step != BAKED:
+            counts = (poll.n_c, poll.e_c, poll.n_b, poll.e_b)
+            steps[poll.step] = [a + b for a, b in zip(steps[poll.step], counts, strict=True)]
+    extra = sum(e_c - n_c * e_b / n_b for n_c, e_c, n_b, e_b in steps.values() if n_b)
+    requests, failures = (sum(step[place] for step in steps.values()) for place in (0, 1))
+    return Cost(metric, requests, failures, extra)
