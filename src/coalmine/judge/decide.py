@@ -110,7 +110,7 @@ def _evidence(name: str, state: State, policy: Policy, *, share: float) -> Metri
         difference_low=apart[0] if apart else None, difference_high=apart[1] if apart else None,
         changed=not metric.kept[0].any(), passes=holds.whole >= -math.log(policy.beta), polls=metric.polls, t=metric.t,
         baked_n=metric.baked[0], baked_e=metric.baked[1], log_e_bake=metric.log_e_bake,
-        parts=_parts(metric, state, policy, name=name),
+        parts=_parts(metric, policy, name=name),
     )  # fmt: skip
 
 
@@ -124,14 +124,12 @@ def _rate_band(kept: NDArray[np.bool_], n: int, rules: MetricRules) -> tuple[flo
     return found or (None, None)
 
 
-def _parts(metric: MetricState, state: State, policy: Policy, *, name: str) -> tuple[PartEvidence, ...]:
+def _parts(metric: MetricState, policy: Policy, *, name: str) -> tuple[PartEvidence, ...]:
     """Each series' own evidence, where there are several: of a class the side that says more."""
-    rules, margins = policy.metrics[name], policy.margins(name)
+    rules = policy.metrics[name]
     if rules.parts == ("",):
         return ()
-    logs = None
-    if not isinstance(rules, Resource):
-        logs = series.compared(metric.rows, margins, rules=rules, steps=state.steps).reshape(len(rules.parts), -1)
+    logs = None if isinstance(rules, Resource) else metric.against.reshape(len(rules.parts), -1)
     found = []
     each = metric.counts.shape[1] // len(rules.parts)
     for place, part in enumerate(rules.parts):

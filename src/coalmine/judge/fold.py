@@ -35,7 +35,8 @@ class MetricState:
     counts: NDArray[np.int64]
     kept: NDArray[np.bool_]  # (S, grid): running intersections of the odds ratios' confidence sequences
     kept_rates: NDArray[np.bool_]  # (2, evidence.RATES): of the main part's two rates, canary and baseline
-    log_e: float = 0.0  # evidence to roll back, mixed over the restarts
+    against: Floats  # (S,): each series' own evidence against the baseline, mixed over the restarts
+    log_e: float = 0.0  # the metric's evidence to roll back
     log_boost: float = 0.0  # what is not lost by overshooting the line: it counts on top of log_e
     log_e_bake: float = 0.0
     polls: int = 0
@@ -70,6 +71,7 @@ def fresh_metric(name: str, policy: Policy) -> MetricState:
         counts=np.zeros((0, count, 4), dtype=np.int64),
         kept=np.ones((count, evidence.GRID.size), dtype=np.bool_),
         kept_rates=np.ones((2, evidence.RATES.size), dtype=np.bool_),
+        against=np.zeros(count),
     )
 
 
@@ -127,11 +129,13 @@ def _add(state: State, polls: Sequence[Poll], policy: Policy, *, name: str) -> M
         counts[step, one.series] += one.counts
         rows[step, one.series] += one.row
     margins = policy.margins(name)
-    log_e = series.log_e_rollback(rows, counts, margins, rules=rules, steps=state.steps)
+    against = series.compared(rows, margins, rules=rules, steps=state.steps)
+    log_e = series.log_e_rollback(against, counts, margins, rules=rules, steps=state.steps)
     kept = series.narrowed(metric.kept, rows, margins, rules=rules)
     rates = series.narrowed_rates(metric.kept_rates, counts, margins, rules=rules)
     return replace(
-        metric, rows=rows, counts=counts, kept=kept, kept_rates=rates, log_e=log_e, log_boost=boost,
+        metric, rows=rows, counts=counts, kept=kept, kept_rates=rates, against=against,
+        log_e=log_e, log_boost=boost,
         polls=metric.polls + 1, t=max(metric.t, polls[0].t),
     )  # fmt: skip
 

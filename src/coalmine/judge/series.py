@@ -97,14 +97,16 @@ def _prior(margins: Margins) -> Priors:
 
 
 def log_e_rollback(
-    rows: Floats, counts: NDArray[np.int64], margins: Margins, *, rules: MetricRules, steps: tuple[int, ...]
+    against: Floats, counts: NDArray[np.int64], margins: Margins, *, rules: MetricRules, steps: tuple[int, ...]
 ) -> float:
-    """The smaller of two e-values is one for "either null holds": against `both`, a shared incident moves neither."""
+    """The metric's evidence, from that of its series against the baseline (S,). The smaller of two e-values is one
+    for "either null holds": against `both`, a shared incident moves neither.
+    """
     if isinstance(rules, Resource):
         return _resource(counts, rules, steps=steps)
     found = []
     if rules.against is not Against.TOLERATED:
-        found.append(evidence.log_mean(compared(rows, margins, rules=rules, steps=steps)))
+        found.append(evidence.log_mean(against))
     if rules.against is not Against.BASELINE and margins.tolerated_rate is not None:
         found.append(_own(counts[:, 0], margins.tolerated_rate, steps=steps))
     return min(found)

@@ -21,18 +21,23 @@ Counts = tuple[int, int, int, int] | NDArray[np.int64]
 
 GRID: Floats = np.arange(-160, 161, dtype=np.float64) * np.float64(0.05)
 POINTS = GRID.size + 2  # the grid, then exactly ln psi0, then exactly ln psiM
-_SHORT = 60  # psi^60 and its coefficients stay within a float on all of the grid
+_SHORT = 256  # up to this many terms a product of matrices is cheapest
+_DEEPEST = -650.0  # ln of the least coefficient beside the greatest at which nothing that matters underflows
 _SMALL = 192  # up to this many terms the whole sum is cheaper than finding a window
 
 
 @dataclass(frozen=True, slots=True)
 class Priors:
-    """Log weights over GRID (-inf where a prior puts nothing) and the POINTS at which likelihoods are kept."""
+    """Log weights over GRID and the POINTS at which likelihoods are kept. `rollback` begins at the grid point number
+    `first`, `promote` ends before number `end`: beyond, the priors put nothing.
+    """
 
     points: Floats
     rollback: Floats
     promote: Floats
     band: Floats
+    first: int
+    end: int
 
 
 @lru_cache(maxsize=256)
@@ -40,12 +45,12 @@ def priors(odds_ratio_rollback: float, odds_ratio_promote: float) -> Priors:
     """The README's three mixtures, each normalised over the grid points that it covers."""
     low, high = math.log(odds_ratio_rollback), math.log(odds_ratio_promote)
     above, below = low + 1e-12 < GRID, high - 1e-12 > GRID
-    with np.errstate(divide="ignore"):
-        rollback = np.log(_normalised(np.where(above, np.exp(-(GRID - low) / 1.5), 0.0)))
-        bell = _normalised(np.where(below, np.exp(-0.5 * (GRID / 0.25) ** 2), 0.0))
-        promote = np.log(0.7 * bell + 0.3 * _normalised(below.astype(np.float64)))
-        band = np.log(_normalised(np.exp(-np.abs(GRID) / 1.5)))
-    return Priors(np.concatenate([GRID, [low, high]]), rollback, promote, band)
+    rollback = np.log(_normalised(np.exp(-(GRID[above] - low) / 1.5)))
+    bell = _normalised(np.exp(-0.5 * (GRID[below] / 0.25) ** 2))
+    promote = np.log(0.7 * bell + 0.3 / below.sum())
+    band = np.log(_normalised(np.exp(-np.abs(GRID) / 1.5)))
+    points = np.concatenate([GRID, [low, high]])
+    return Priors(points, rollback, promote, band, first=int(above.argmax()), end=int(below.sum()))
 
 
 def _normalised(weights: Floats) -> Floats:
@@ -64,7 +69,7 @@ def fnch_log_pmf(polls: Counts, ln_psi: Floats) -> Floats:
     found = np.zeros((len(stack), ln_psi.size))
     short = (spans > 0) & (spans <= _SHORT)
     if short.any():
-        found[short] = _summed(stack[short], low[short], int(spans[short].max()), ln_psi)
+        found[short] = _summed(stack[short], low[short], spans[short], ln_psi)
     for row in np.flatnonzero(spans > _SHORT):
         found[row] = _long(stack[row], int(low[row]), int(spans[row]), ln_psi)
     return found if np.ndim(polls) == 2 else np.asarray(found[0])
@@ -92,25 +97,38 @@ def _ratios(poll: NDArray[np.int64], low: int, span: int) -> Floats:
     return np.asarray(np.log((n_c - j + 1) * (m - j + 1) / (j * (n_b - m + j))), dtype=np.float64)
 
 
-def _summed(stack: NDArray[np.int64], low: NDArray[np.int64], span: int, ln_psi: Floats) -> Floats:
-    """Short supports: the sum over the support is one product of matrices, of coefficients and of powers of psi."""
+def _summed(stack: NDArray[np.int64], low: NDArray[np.int64], spans: NDArray[np.int64], ln_psi: Floats) -> Floats:
+    """Supports that fit: the sum is a product of matrices, of coefficients and of powers of psi. Powers are taken from
+    the support's lower end where psi < 1 and from its upper end where psi > 1, so that none is above 1.
+    """
     n_c, e_c, n_b, e_b = (column[:, None] for column in stack.T)
     m = e_c + e_b
-    j = low[:, None] + np.arange(1, span + 1)
-    inside = j <= np.minimum(m, n_c)
+    steps = np.arange(1, int(spans.max()) + 1)
+    j = low[:, None] + steps
+    inside = steps <= spans[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(inside, np.log((n_c - j + 1) * (m - j + 1) / (j * (n_b - m + j))), -np.inf)
     weights = np.concatenate([np.zeros((len(stack), 1)), np.cumsum(ratios, axis=1)], axis=1)
     peak = weights.max(axis=1, keepdims=True)
-    total = np.log(np.exp(weights - peak) @ _powers(span, ln_psi.tobytes())) + peak
+    scaled = np.exp(weights - peak)
+    turned = spans[:, None] - np.arange(scaled.shape[1])
+    from_above = np.where(turned >= 0, np.take_along_axis(scaled, np.maximum(turned, 0), axis=1), 0.0)
+    powers = _powers(ln_psi.tobytes())[: scaled.shape[1]]
+    rising = ln_psi > 0
+    with np.errstate(divide="ignore"):
+        total = np.log(np.where(rising, from_above @ powers, scaled @ powers)) + peak
+    total += np.where(rising, spans[:, None] * ln_psi, 0.0)
     k = e_c - low[:, None]
-    return np.asarray(np.take_along_axis(weights, k, axis=1) + k * ln_psi - total, dtype=np.float64)
+    found = np.take_along_axis(weights, k, axis=1) + k * ln_psi - total
+    for row in np.flatnonzero(np.where(inside, weights[:, 1:], 0.0).min(axis=1) - peak[:, 0] < _DEEPEST):
+        found[row] = _long(stack[row], int(low[row]), int(spans[row]), ln_psi)
+    return np.asarray(found, dtype=np.float64)
 
 
-@lru_cache(maxsize=256)
-def _powers(span: int, ln_psi: bytes) -> Floats:
-    """psi^k for k = 0..span: (span + 1, G)."""
-    return np.asarray(np.exp(np.arange(span + 1)[:, None] * np.frombuffer(ln_psi)), dtype=np.float64)
+@lru_cache(maxsize=32)
+def _powers(ln_psi: bytes) -> Floats:
+    """psi^k where psi <= 1 and psi^-k where it is above, k = 0..: (_SHORT + 1, G)."""
+    return np.asarray(np.exp(-np.arange(_SHORT + 1)[:, None] * np.abs(np.frombuffer(ln_psi))), dtype=np.float64)
 
 
 def _long(poll: NDArray[np.int64], low: int, span: int, ln_psi: Floats) -> Floats:
@@ -150,12 +168,12 @@ def _windowed(weights: Floats, ratios: Floats, ln_psi: Floats) -> Floats:
 
 def log_e_rollback(likelihood: Floats, prior: Priors) -> Floats:
     """H0: psi <= psi0 in every poll."""
-    return logsumexp(prior.rollback + likelihood[..., :-2] - likelihood[..., -2:-1])
+    return logsumexp(prior.rollback + likelihood[..., prior.first : -2] - likelihood[..., -2:-1])
 
 
 def log_e_promote(likelihood: Floats, prior: Priors) -> Floats:
     """H0: psi >= psiM in every poll."""
-    return logsumexp(prior.promote + likelihood[..., :-2] - likelihood[..., -1:])
+    return logsumexp(prior.promote + likelihood[..., : prior.end] - likelihood[..., -1:])
 
 
 def confidence_mask(likelihood: Floats, prior: Priors, alpha: float) -> NDArray[np.bool_]:
