@@ -12,7 +12,6 @@ from typing import Any
 from coalmine.errors import BadInput
 from coalmine.judge.fold import BAKED
 from coalmine.judge.policy import Policy
-from coalmine.judge.store import Store
 from coalmine.records import Poll
 
 _COUNTS = ("n_c", "e_c", "n_b", "e_b")
@@ -61,6 +60,8 @@ def from_database(url: str, analysis: int) -> tuple[Recording, str]:
     Raises:
         BadInput: it does not open, or holds no such analysis, or no poll of it.
     """
+    from coalmine.judge.store import Store  # noqa: PLC0415 (SQLAlchemy loads only where a database is read)
+
     if "://" not in url and not Path(url).exists():
         raise BadInput("no such file", where=url, remedy="name the judge's database: a file of SQLite, or a URL")
     store = Store(url if "://" in url else f"sqlite:///{Path(url).resolve()}")
