@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coalmine import output
+from coalmine import cli_judge, output
 from coalmine.cli_services import feedback_app, judge_app
 from coalmine.errors import BadInput, CoalmineError
 from coalmine.settings import Settings, load
@@ -233,19 +233,8 @@ def report(wanted: Annotated[str, typer.Argument(help="a release id")]) -> None:
     output.show(found, lines=[str(found["sentence"]), str(found["html"])])
 
 
-@app.command()
-def backtest(
-    polls: Annotated[Path, typer.Option(help="a file of polls, one JSON line each")],
-    policy: Annotated[Path, typer.Option(help="the policy to decide by")],
-) -> None:
-    """What would have been decided, and when: recorded polls under any policy, by the code that runs live."""
-    from coalmine.judge.backtest import backtest as run
-    from coalmine.judge.backtest import to_json
-    from coalmine.judge.policy import load_policy
-
-    found = run(polls, load_policy(policy))
-    verdict = found.verdict
-    output.show(to_json(found), lines=[f"{verdict.decision} at t = {verdict.t:.3f}: {verdict.reason}"])
+app.command()(cli_judge.backtest)
+app.command()(cli_judge.plan)
 
 
 def _options(given: list[str] | None) -> Mapping[str, object]:

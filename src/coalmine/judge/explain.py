@@ -62,7 +62,7 @@ def impossible(
             if isinstance(rules, Errors) and rules.role is not Role.OBSERVE:
                 found += _of_rollback(policy, name, ramp, rps=rps, error_rate=error_rate or 0.0)
                 found += _of_promotion(policy, name, ramp, rps=rps, error_rate=error_rate or 0.0)
-    return found if flagger is None else found + list(_of_flagger(flagger))
+    return found if flagger is None else found + of_flagger(flagger)
 
 
 # ---- without any traffic in mind --------------------------------------------------------------------------------
@@ -271,28 +271,24 @@ def _passes(exposed: list[_Exposed], margins: Margins, rules: MetricRules, *, er
 # ---- Flagger by itself ------------------------------------------------------------------------------------------
 
 
-def _of_flagger(rules: Flagger) -> Iterator[Finding]:
+def of_flagger(rules: Flagger) -> list[Finding]:
+    """What a Canary's own thresholds can never do: the first that holds."""
+    steps, name = len(rules.weights), rules.name
     if not rules.weights:
-        yield Finding(
-            "flagger-never-advances",
-            f"Canary {rules.name} has no stepWeight or stepWeights (or mirrors): Flagger never gives it traffic",
-            "analysis: {stepWeights: [5, 10, 25, 50]}",
-        )
-        return
+        said = f"Canary {name} has no stepWeight or stepWeights (or mirrors): Flagger never gives it traffic"
+        return [Finding("flagger-never-advances", said, "analysis: {stepWeights: [5, 10, 25, 50]}")]
     if not rules.checks:
-        yield Finding(
-            "flagger-without-checks",
-            f"no metric of Canary {rules.name} is about failed requests: Flagger's own counting promotes any release "
-            f"after {rules.seconds_to_promote:g} s, unless a webhook holds it",
-            "add request-success-rate, or let the judge's hooks decide",
+        said = (
+            f"no metric of Canary {name} is about failed requests: Flagger's own counting promotes any release after "
+            f"{rules.seconds_to_promote:g} s, unless a webhook holds it"
         )
-    elif rules.threshold > len(rules.weights):
-        steps = len(rules.weights)
-        half = float(bdtrc(steps - 1, steps + rules.threshold - 1, 0.5))
-        yield Finding(
-            "flagger-promotes-first",
-            f"Canary {rules.name} is promoted after {steps} passed checks ({rules.seconds_to_promote:g} s) and rolled"
-            f" back after {rules.threshold} failed ones ({rules.seconds_to_roll_back:g} s): a release that fails half"
-            f" of its checks is promoted in {100 * half:.0f} % of all cases",
-            f"threshold: {max(1, steps // 2)}",
-        )
+        return [Finding("flagger-without-checks", said, "add request-success-rate, or let the judge's hooks decide")]
+    if rules.threshold <= steps:
+        return []
+    half = float(bdtrc(steps - 1, steps + rules.threshold - 1, 0.5))
+    said = (
+        f"Canary {name} is promoted after {steps} passed checks ({rules.seconds_to_promote:g} s) and rolled back after "
+        f"{rules.threshold} failed ones ({rules.seconds_to_roll_back:g} s): a release that fails half of its checks is "
+        f"promoted in {100 * half:.0f} % of all cases"
+    )
+    return [Finding("flagger-promotes-first", said, f"threshold: {max(1, steps // 2)}")]

@@ -6,7 +6,7 @@ Pure but for reading what was recorded. It decides nothing that runs and writes 
 from coalmine.judge.backtest.baselines import flagger, z_test
 from coalmine.judge.backtest.compare import Result, compare
 from coalmine.judge.backtest.flagger import Check, Flagger, load_flagger
-from coalmine.judge.backtest.recorded import Recording, from_database, from_files, read_polls
+from coalmine.judge.backtest.recorded import Recording, from_database, from_files, from_prometheus, read_polls
 from coalmine.judge.backtest.reference import TOLERANCE, check
 from coalmine.judge.backtest.replay import Backtest, backtest, replay, to_json
 
@@ -23,6 +23,7 @@ __all__ = [
     "flagger",
     "from_database",
     "from_files",
+    "from_prometheus",
     "load_flagger",
     "read_polls",
     "replay",

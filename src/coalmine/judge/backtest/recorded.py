@@ -75,6 +75,20 @@ def from_database(url: str, analysis: int) -> tuple[Recording, str]:
     return Recording(f"{row.namespace}/{row.name} {analysis}", polls, row.opened, row.outcome), row.policy
 
 
+def from_prometheus(url: str, policy: Policy, namespace: str, name: str, *, start: float, end: float) -> Recording:
+    """A range of a Prometheus, read by the policy's queries. Raises BadInput where it holds no outcome."""
+    from coalmine.judge.sources.prometheus import episode_from_prometheus  # noqa: PLC0415 (httpx loads only here)
+
+    polls = episode_from_prometheus(url, policy, namespace=namespace, name=name, start=start, end=end)
+    if not polls:
+        raise BadInput(
+            f"no outcome of {namespace}/{name} within the range",
+            where=url,
+            remedy="see the policy's prometheus.profile",
+        )
+    return Recording(f"{namespace}/{name}", tuple(polls), start)
+
+
 def _kind(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
