@@ -1,4 +1,5 @@
-"""From lines and votes to polls: when to cut is a function of the log alone, never of the outcomes or of this process.
+"""From lines, votes and counts to polls: when to cut is a function of what was read alone, never of the outcomes or
+of this process.
 
 A poll is cut when both arms have the policy's number of outcomes and `poll_seconds` have passed, at every change of
 weight, and after 30 s. All lines with one `t` are one look. The clock on the wall cuts only what has fallen silent.
@@ -8,51 +9,19 @@ So a judge that was killed and started again cuts the same polls from the same l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from coalmine.judge.aggregated import count_outcomes
 from coalmine.judge.fold import BAKED
+from coalmine.judge.known import Known
+from coalmine.judge.pending import LONGEST_POLL, Pending
 from coalmine.judge.policy import Errors, Latency, Policy
-from coalmine.judge.sources import Label, Line
+from coalmine.judge.sources import Label, Line, Outcomes
 from coalmine.records import Poll
 
-LONGEST_POLL = 30.0
-_STRANGERS = 100  # more canary requests than this to another release than the hint's: the hint is wrong
 _SILENT = 1.0  # seconds without a line after which no more lines with the last `t` can come
-
-
-@dataclass(slots=True)
-class Pending:
-    """The poll that is being filled: cells by step, each (n_c, e_c, n_b, e_b)."""
-
-    start: float = 0.0
-    t: float = 0.0
-    epoch: int = -1
-    cells: dict[str, list[int]] = field(default_factory=dict)
-
-    def add(self, t: float, step: int, canary: bool, bad: bool) -> None:  # noqa: FBT001 (two facts of one outcome)
-        if not self.cells:
-            self.start = t
-        self.t = max(self.t, t)
-        cell = self.cells.setdefault(str(step), [0, 0, 0, 0])
-        cell[0 if canary else 2] += 1
-        cell[1 if canary else 3] += bad
-
-    def is_full(self, outcomes: int, seconds: float) -> bool:
-        if self.t - self.start < seconds:
-            return False
-        return any(
-            cell[0] >= outcomes and (cell[2] >= outcomes or step == str(BAKED)) for step, cell in self.cells.items()
-        )
-
-    def cut(self, metric: str) -> list[Poll]:
-        polls = [
-            Poll(self.t, metric, n_c=n_c, e_c=e_c, n_b=n_b, e_b=e_b, step=int(step))
-            for step, (n_c, e_c, n_b, e_b) in self.cells.items()
-        ]
-        self.cells, self.t = {}, 0.0
-        return polls
 
 
 @dataclass(slots=True)
@@ -67,24 +36,9 @@ class Slice:
 
 
 @dataclass(slots=True)
-class Counting:
+class Counting(Known):
     """What one analysis has read and not yet cut, and what it knows of its canary. `dump` and `load` are exact."""
 
-    release: str = ""  # read from the running canary itself
-    hint: str = ""  # what a hook said the release is; only used to tell it from the one before
-    baseline: list[str] = field(default_factory=list)
-    after_epoch: int = 0  # lines up to this epoch belong to the attempt before
-    epoch: int = -1
-    weight: int | None = None  # the newest weight seen in any line
-    seen: float = 0.0  # t of the newest line
-    strangers: int = 0
-    superseded: str = ""
-    baking: float | None = None
-    exposed: float | None = None
-    over: bool = False  # a canary of the next release runs: this one's bake is over
-    weights: list[list[float]] = field(default_factory=list)  # [t, epoch, weight]
-    routed: dict[str, int] = field(default_factory=dict)  # canary requests by weight, cut or not
-    failed: int = 0  # canary requests that failed, bake included
     pending: dict[str, Pending] = field(default_factory=dict)
     slices: dict[str, Slice] = field(default_factory=dict)
 
@@ -93,9 +47,11 @@ class Counting:
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Counting:
-        pending = {name: Pending(**value) for name, value in data["pending"].items()}
+        """What `dump` gave, or an older version's: what that did not know yet is as in a new analysis."""
+        known = {name: data[name] for name in (item.name for item in fields(cls)) if name in data}
+        pending = {name: Pending.load(value) for name, value in data["pending"].items()}
         slices = {name: Slice(**value) for name, value in data["slices"].items()}
-        return cls(**{**data, "pending": pending, "slices": slices})
+        return cls(**{**known, "pending": pending, "slices": slices})
 
     # ---- requests ----
 
@@ -103,73 +59,28 @@ class Counting:
         """Count `lines`; the polls that they complete, in order."""
         polls: list[Poll] = []
         for line in lines:
-            if self.over or self.superseded:
+            if self.ended:
                 break
             polls += self._line(line, policy)
         return polls
 
     def _line(self, line: Line, policy: Policy) -> list[Poll]:
-        changed = self._follow(line)
-        step = self._step(line)
-        if step is None:
-            return self._cut_all(policy, line, changed=changed)
+        changed = self.follow(line)
+        step = self.step(line)
         polls = self._cut_all(policy, line, changed=changed)
+        if step is None:
+            return polls
         canary = line.arm == "canary" or step == BAKED
         if canary:
-            self.routed[str(step)] = self.routed.get(str(step), 0) + 1
+            self.count_canary(step, n=1, failed=0)
         for name, metric in policy.metrics.items():
             if isinstance(metric, Errors):
                 bad = line.status >= 500 or line.status == 499 or line.upstream_failed or line.status in metric.also_bad
-                self._pending(name).add(line.t, step, canary, bad)
+                self._pending(name).add(line.t, step, canary=canary, e=bad)
                 self.failed += bad and canary
             elif isinstance(metric, Latency) and line.status < 400 and line.seconds is not None:
                 self._slice(name, metric, line, step=step, canary=canary)
         return polls
-
-    def _follow(self, line: Line) -> bool:
-        """Keep up with weights and releases; True at a change of weight or split."""
-        self.seen = max(self.seen, line.t)
-        if line.epoch < self.epoch:
-            return False  # a request that was on its way when the split changed
-        changed = line.epoch > self.epoch
-        if changed or self.weight is None or line.weight != self.weight:
-            self.epoch, self.weight = line.epoch, line.weight
-            self.weights.append([line.t, float(line.epoch), float(line.weight)])
-            changed = True
-        if line.arm == "canary":
-            self._meet(line)
-        elif self.release and line.release == self.release and self.baking is None:
-            self.baking = line.t
-        return changed
-
-    def _meet(self, line: Line) -> None:
-        if not self.release:
-            stale = 0 < line.epoch <= self.after_epoch
-            self.strangers += line.release != self.hint and not stale
-            if line.release == self.hint or (not stale and (not self.hint or self.strangers > _STRANGERS)):
-                self.release = line.release
-        if not self.release:
-            return
-        if line.release == self.release:
-            self.exposed = line.t if self.exposed is None else self.exposed
-        elif self.baking is not None:
-            self.over = True
-        else:
-            self.superseded = line.release
-
-    def _step(self, line: Line) -> int | None:
-        """The step that a line counts for; None where it counts for nothing."""
-        if not self.release:
-            return None
-        if line.arm == "canary":
-            return line.weight if line.release == self.release and line.weight > 0 else None
-        if line.release == self.release:
-            return BAKED
-        if line.weight <= 0 or 0 < line.epoch <= self.after_epoch:
-            return None
-        if line.release not in self.baseline:
-            self.baseline.append(line.release)
-        return line.weight
 
     def _slice(self, name: str, metric: Latency, line: Line, *, step: int, canary: bool) -> None:
         key = f"{name}/{'canary' if canary else 'primary'}"
@@ -188,33 +99,29 @@ class Counting:
 
     def _close(self, name: str, metric: Latency, slice_: Slice, *, canary: bool) -> None:
         if slice_.n >= metric.slice_requests:
-            end = float(slice_.second + 1)
-            self._pending(name).add(end, slice_.step, canary, slice_.slow > metric.share * slice_.n)
+            slow = slice_.slow > metric.share * slice_.n
+            self._pending(name).add(float(slice_.second + 1), slice_.step, canary=canary, e=slow)
 
-    # ---- votes ----
+    # ---- votes and counts ----
 
     def labels(self, labels: Iterable[Label], policy: Policy) -> list[Poll]:
         """Count votes, each in the step in which its prediction was routed."""
         names = [name for name, metric in policy.metrics.items() if metric.kind == "feedback"]
         polls: list[Poll] = []
         for label in labels:
-            step = self._routed_in(label)
+            step = self.routed_in(label)
             if step is None:
                 continue
             for name in names:
                 pending = self._pending(name)
-                if pending.cells and label.t > pending.t:
-                    polls += self._cut(name, policy, now=label.t)
-                pending.add(label.t, step, label.release == self.release, not label.good)
+                if pending.is_due(label.t, policy.metrics[name].poll_outcomes, policy.poll_seconds):
+                    polls += pending.cut(name)
+                pending.add(label.t, step, canary=label.release == self.release, e=not label.good)
         return polls
 
-    def _routed_in(self, label: Label) -> int | None:
-        if not self.release or (label.release != self.release and label.release not in self.baseline):
-            return None
-        if self.baking is not None and label.release == self.release and label.predicted_at >= self.baking:
-            return BAKED
-        in_force = [weight for t, _, weight in self.weights if t <= label.predicted_at]
-        return int(in_force[-1]) if in_force and in_force[-1] > 0 else None
+    def outcomes(self, items: Sequence[Outcomes], policy: Policy) -> list[Poll]:
+        """Count what Prometheus or a push has counted, for any kind of metric; the polls completed, in order."""
+        return count_outcomes(self, self.pending, items, policy=policy)
 
     # ---- cutting ----
 
@@ -233,18 +140,13 @@ class Counting:
         polls: list[Poll] = []
         for name, metric in policy.metrics.items():
             pending = self.pending.get(name)
-            if pending is None or not pending.cells or metric.kind == "feedback":
+            if pending is None or not pending.cells or line.t <= pending.t:
                 continue
-            if changed and line.t > pending.t:
+            if isinstance(metric, Errors | Latency) and (
+                changed or pending.is_due(line.t, metric.poll_outcomes, policy.poll_seconds)
+            ):
                 polls += pending.cut(name)
-            elif line.t > pending.t:
-                polls += self._cut(name, policy, now=line.t)
         return polls
-
-    def _cut(self, name: str, policy: Policy, *, now: float) -> list[Poll]:
-        pending = self.pending[name]
-        full = pending.is_full(policy.metrics[name].poll_outcomes, policy.poll_seconds)
-        return pending.cut(name) if full or now - pending.start > LONGEST_POLL else []
 
     def _pending(self, name: str) -> Pending:
         return self.pending.setdefault(name, Pending())

@@ -1,0 +1,114 @@
+"""What an analysis knows of its canary: which release it is, at which weights it ran, what became of it.
+
+It is read from what was routed. A hook's hint only tells the canary from the one before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from coalmine.judge.fold import BAKED
+from coalmine.judge.sources import Label, Line
+
+_STRANGERS = 100  # more canary requests than this to another release than the hint's: the hint is wrong
+_UNNAMED = "canary"  # a canary of which nobody says which release it is
+
+
+@dataclass(slots=True)
+class Known:
+    """Grows with each line and each count that arrives."""
+
+    release: str = ""  # read from the running canary itself
+    hint: str = ""  # what a hook said the release is; only used to tell it from the one before
+    assumed: bool = (
+        False  # the release is the hint's, or unnamed: counts came without one; the first read one replaces it
+    )
+    canary: str = ""  # "namespace/name"; lines that name another Canary are not this one's
+    baseline: list[str] = field(default_factory=list)
+    after_epoch: int = 0  # lines up to this epoch belong to the attempt before
+    epoch: int = -1
+    weight: int | None = None  # the newest weight seen in any line
+    seen: float = 0.0  # t of the newest line
+    strangers: int = 0
+    superseded: str = ""
+    baking: float | None = None
+    exposed: float | None = None
+    over: bool = False  # a canary of the next release runs: this one's bake is over
+    weights: list[list[float]] = field(default_factory=list)  # [t, epoch, weight]
+    routed: dict[str, int] = field(default_factory=dict)  # canary requests by weight, cut or not
+    failed: int = 0  # canary requests that failed, bake included
+    skipped: int = 0  # counts and lines that could belong to no metric or unit of the policy
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can count: another canary runs."""
+        return self.over or bool(self.superseded)
+
+    def follow(self, line: Line) -> bool:
+        """Keep up with weights and releases; True at a change of weight or split."""
+        self.seen = max(self.seen, line.t)
+        if line.epoch < self.epoch:
+            return False  # a request that was on its way when the split changed
+        changed = line.epoch > self.epoch
+        if changed or self.weight is None or line.weight != self.weight:
+            self.epoch = line.epoch
+            self.weigh(line.t, line.weight)
+            changed = True
+        if line.arm == "canary":
+            self.meet(line.release, t=line.t, stale=0 < line.epoch <= self.after_epoch)
+        elif self.release and line.release == self.release and self.baking is None:
+            self.baking = line.t
+        return changed
+
+    def weigh(self, t: float, weight: int) -> None:
+        self.weight = weight
+        self.weights.append([t, float(self.epoch), float(weight)])
+
+    def meet(self, release: str, *, t: float, n: int = 1, stale: bool = False) -> None:
+        """`n` requests went to a canary of `release`. `stale`: they may be of the attempt before."""
+        if not self.release or (self.assumed and release != self.release):
+            self.strangers += 0 if stale or release == self.hint else n
+            if release == self.hint or (not stale and (not self.hint or self.strangers > _STRANGERS)):
+                self.release, self.assumed = release, False
+        if not self.release or (self.assumed and release != self.release):
+            return
+        if release == self.release:
+            self.assumed = False
+            self.exposed = t if self.exposed is None else self.exposed
+        elif self.baking is not None:
+            self.over = True
+        else:
+            self.superseded = release
+
+    def assume(self, *, t: float) -> None:
+        """Canary outcomes came without a release: they are the hint's, or an unnamed canary's."""
+        if not self.release:
+            self.release, self.assumed = self.hint or _UNNAMED, True
+        self.exposed = t if self.exposed is None else self.exposed
+
+    def step(self, line: Line) -> int | None:
+        """The step that a line counts for; None where it counts for nothing."""
+        if not self.release:
+            return None
+        if line.arm == "canary":
+            return line.weight if line.release == self.release and line.weight > 0 else None
+        if line.release == self.release:
+            return BAKED
+        if line.weight <= 0 or 0 < line.epoch <= self.after_epoch:
+            return None
+        if line.release not in self.baseline:
+            self.baseline.append(line.release)
+        return line.weight
+
+    def routed_in(self, label: Label) -> int | None:
+        """The step in which a vote's prediction was routed; None where it was nobody's here."""
+        if not self.release or (label.release != self.release and label.release not in self.baseline):
+            return None
+        if self.baking is not None and label.release == self.release and label.predicted_at >= self.baking:
+            return BAKED
+        in_force = [weight for t, _, weight in self.weights if t <= label.predicted_at]
+        return int(in_force[-1]) if in_force and in_force[-1] > 0 else None
+
+    def count_canary(self, step: int, *, n: int, failed: int) -> None:
+        self.routed[str(step)] = self.routed.get(str(step), 0) + n
+        self.failed += failed
