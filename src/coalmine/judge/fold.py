@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from coalmine.judge import evidence, series
 from coalmine.judge.evidence import Floats
+from coalmine.judge.laws import Learned, is_alone, learn
 from coalmine.judge.policy import Policy
 from coalmine.records import Poll
 
@@ -94,17 +95,25 @@ def _look(state: State, polls: Sequence[Poll], policy: Policy) -> State:
     """
     if state.latched is not None:
         return state
-    for name in dict.fromkeys(poll.metric for poll in polls):
-        rules = policy.metrics.get(name)
-        mine = [] if rules is None else [p for p in polls if p.metric == name and p.part in rules.parts]
-        routed = [poll for poll in mine if poll.step != BAKED]
-        if mine:
-            metric = _add_baked(state, [poll for poll in mine if poll.step == BAKED], policy, name=name)
-            state = _with(state, mine[0], metric)
-        if routed:
-            state = _step_on(state, routed)
-            state = _with(state, routed[0], _add(state, routed, policy, name=name))
+    known = [p for p in polls if p.metric in policy.metrics and p.part in policy.metrics[p.metric].parts]
+    for poll in known:
+        metric = state.metrics.get(poll.metric) or fresh_metric(poll.metric, policy)
+        state = _with(state, poll, _add_baked(metric, poll, policy) if poll.step == BAKED else metric)
+    routed = [poll for poll in known if poll.step != BAKED]
+    if routed:
+        state = _add_all(_step_on(state, routed), routed, policy)
     return _latch(state, policy)
+
+
+def _add_all(state: State, polls: Sequence[Poll], policy: Policy) -> State:
+    looks = {name: [p for p in polls if p.metric == name] for name in dict.fromkeys(p.metric for p in polls)}
+    learned = learn(looks, policy, before={name: state.metrics[name].counts for name in looks})
+    weights = rollback_weights(policy, baked=False)
+    for name, mine in learned.items():
+        share = weights.get(name)
+        line = math.inf if share is None else -math.log(policy.alpha) - math.log(share)
+        state = _with(state, looks[name][0], _add(state, mine, policy, name=name, line=line))
+    return state
 
 
 def _with(state: State, poll: Poll, metric: MetricState) -> State:
@@ -117,27 +126,35 @@ def _step_on(state: State, polls: Sequence[Poll]) -> State:
     return replace(state, steps=(*state.steps, *new), started=started)
 
 
-def _add(state: State, polls: Sequence[Poll], policy: Policy, *, name: str) -> MetricState:
-    metric, rules = state.metrics[name], policy.metrics[name]
-    metric = _grown(metric, max(state.steps.index(poll.step) for poll in polls) + 1)
+def _add(state: State, learned: Sequence[Learned], policy: Policy, *, name: str, line: float) -> MetricState:
+    """`line`: ln of the evidence with which this metric alone would have the release rolled back."""
+    rules, margins, steps = policy.metrics[name], policy.margins(name), state.steps
+    metric = _grown(state.metrics[name], max(steps.index(one.poll.step) for one in learned) + 1)
     rows, counts = metric.rows.copy(), metric.counts.copy()
-    learned = series.learn(polls, policy, name=name, counts=counts)
-    boost = metric.log_boost
+    against, raised, alone = metric.against, metric.log_boost, is_alone(rules)
     for one in learned:
-        step = state.steps.index(one.poll.step)
-        boost += _boost(rows, one, state, policy, name=name, boost=boost, step=step)
+        if alone:
+            more, now = series.weigh(
+                rows, one, margins, rules=rules, steps=steps, before=float(against[0]), line=line - raised
+            )
+            against, raised = np.array([now]), raised + more
+        step = steps.index(one.poll.step)
         counts[step, one.series] += one.counts
         rows[step, one.series] += one.row
-    margins = policy.margins(name)
-    against = series.compared(rows, margins, rules=rules, steps=state.steps)
-    log_e = series.log_e_rollback(against, counts, margins, rules=rules, steps=state.steps)
-    kept = series.narrowed(metric.kept, rows, margins, rules=rules)
-    rates = series.narrowed_rates(metric.kept_rates, counts, margins, rules=rules)
+    if not alone:
+        against = series.compared(rows, margins, rules=rules, steps=steps)
     return replace(
-        metric, rows=rows, counts=counts, kept=kept, kept_rates=rates, against=against,
-        log_e=log_e, log_boost=boost,
-        polls=metric.polls + 1, t=max(metric.t, polls[0].t),
-    )  # fmt: skip
+        metric,
+        rows=rows,
+        counts=counts,
+        kept=series.narrowed(metric.kept, rows, margins, rules=rules),
+        kept_rates=series.narrowed_rates(metric.kept_rates, counts, margins, rules=rules),
+        against=against,
+        log_e=series.log_e_rollback(against, counts, margins, rules=rules, steps=steps),
+        log_boost=raised,
+        polls=metric.polls + 1,
+        t=max(metric.t, learned[0].poll.t),
+    )
 
 
 def _grown(metric: MetricState, steps: int) -> MetricState:
@@ -152,29 +169,15 @@ def _grown(metric: MetricState, steps: int) -> MetricState:
     return replace(metric, rows=rows, counts=counts)
 
 
-def _boost(
-    rows: Floats, one: series.Learned, state: State, policy: Policy, *, name: str, boost: float, step: int
-) -> float:
-    """What this poll's factor may be raised by, from the poll's totals and what was known before it."""
-    share = rollback_weights(policy, baked=False).get(name)
-    if share is None:
-        return 0.0
-    line = -math.log(policy.alpha) - math.log(share)
-    return series.boost(
-        rows, one, policy.margins(name), rules=policy.metrics[name], steps=state.steps, step=step, line=line - boost
-    )
-
-
-def _add_baked(state: State, polls: Sequence[Poll], policy: Policy, *, name: str) -> MetricState:
-    """After the promotion there is no other arm: the tolerated rate alone speaks, where there is one."""
-    metric = state.metrics.get(name) or fresh_metric(name, policy)
-    main = [poll for poll in polls if poll.part == policy.metrics[name].parts[0]]
-    if not main:
+def _add_baked(metric: MetricState, poll: Poll, policy: Policy) -> MetricState:
+    """After the promotion there is no other arm: the main part's tolerated rate alone speaks, where there is one."""
+    rules = policy.metrics[poll.metric]
+    if poll.part != rules.parts[0]:
         return metric
-    n, e = metric.baked[0] + sum(p.n_c for p in main), metric.baked[1] + sum(p.e_c for p in main)
-    tolerated = series.own_rate(policy.metrics[name])
+    n, e = metric.baked[0] + poll.n_c, metric.baked[1] + poll.e_c
+    tolerated = series.own_rate(rules)
     log_e = 0.0 if tolerated is None else evidence.log_e_intolerable(n, e, tolerated)
-    return replace(metric, baked=(n, e), log_e_bake=log_e, polls=metric.polls + 1, t=max(metric.t, main[0].t))
+    return replace(metric, baked=(n, e), log_e_bake=log_e, polls=metric.polls + 1, t=max(metric.t, poll.t))
 
 
 def rollback_weights(policy: Policy, *, baked: bool) -> dict[str, float]:

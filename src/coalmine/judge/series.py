@@ -6,7 +6,6 @@ not in it: an odds ratio above the margin and one below its inverse), all others
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,22 +13,12 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from coalmine.judge import evidence
-from coalmine.judge.evidence import Floats, Priors, scores
-from coalmine.judge.policy import Against, Counts, Margins, MetricRules, Mix, Paired, Policy, Resource, Score
-from coalmine.records import Poll
+from coalmine.judge.evidence import Floats, scores
+from coalmine.judge.laws import Learned, log_pmf, prior
+from coalmine.judge.policy import Against, Counts, Margins, MetricRules, Mix, Paired, Resource, Score
 
 _EVEN = 0.5  # of two arms that behave alike either grows more in at most half of the windows
 _SUPPORT = 256  # beyond this many possible outcomes one failure moves the evidence too little to overshoot
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What one poll adds: `counts` (s, 4) and `row` (s, width) to the series with the numbers `series` (s)."""
-
-    poll: Poll
-    series: list[int]
-    counts: NDArray[np.int64]
-    row: Floats
 
 
 def names(rules: MetricRules) -> tuple[str, ...]:
@@ -44,53 +33,6 @@ def width(rules: MetricRules) -> int:
 def own_rate(rules: MetricRules) -> float | None:
     """The tolerated rate of the metric's main part, where it has one."""
     return None if isinstance(rules, Resource) and rules.limit is None else rules.tolerated_rate
-
-
-def learn(polls: Sequence[Poll], policy: Policy, *, name: str, counts: NDArray[np.int64]) -> list[Learned]:
-    """Each poll's factor; all of them in one pass. `counts` (J, S, 4): what was known before."""
-    rules = policy.metrics[name]
-    outcomes = np.array([(p.n_c, p.e_c, p.n_b, p.e_b) for p in polls], dtype=np.int64)
-    if isinstance(rules, Score):
-        guesses = _guesses(counts)
-        rows = [_score_row(poll, guesses) for poll in polls]
-        return [Learned(p, [0], o[None], r[None]) for p, o, r in zip(polls, outcomes, rows, strict=True)]
-    places = [_places(rules, poll.part) for poll in polls]
-    if isinstance(rules, Mix):
-        rest = np.column_stack([outcomes[:, 0], outcomes[:, 0] - outcomes[:, 1],
-                                outcomes[:, 2], outcomes[:, 2] - outcomes[:, 3]])  # fmt: skip
-        outcomes = np.stack([outcomes, rest], axis=1)
-    else:
-        outcomes = outcomes[:, None]
-    flat = _log_pmf(outcomes.reshape(-1, 4), rules, _prior(policy.margins(name)).points)
-    rows_by_poll = flat.reshape(len(polls), -1, flat.shape[-1])
-    return [Learned(p, s, o, r) for p, s, o, r in zip(polls, places, outcomes, rows_by_poll, strict=True)]
-
-
-def _places(rules: MetricRules, part: str) -> list[int]:
-    place = rules.parts.index(part)
-    return [2 * place, 2 * place + 1] if isinstance(rules, Mix) else [place]
-
-
-def _log_pmf(outcomes: NDArray[np.int64], rules: MetricRules, points: Floats) -> Floats:
-    if isinstance(rules, Counts | Paired):
-        return evidence.binomial_log_pmf(outcomes, points)
-    if isinstance(rules, Resource):
-        return np.zeros((len(outcomes), points.size))  # judged by its own limit and by signs, never by a ratio
-    return evidence.fnch_log_pmf(outcomes, points)
-
-
-def _guesses(counts: NDArray[np.int64]) -> tuple[float, float]:
-    n_c, e_c, n_b, e_b = (int(value) for value in counts[:, 0].sum(axis=0))
-    return scores.guess(n_c, e_c), scores.guess(n_b, e_b)
-
-
-def _score_row(poll: Poll, guesses: tuple[float, float]) -> Floats:
-    canary, baseline = (poll.n_c, poll.e_c, poll.q_c), (poll.n_b, poll.e_b, poll.q_b)
-    return scores.score_row(canary, baseline, guesses=guesses)
-
-
-def _prior(margins: Margins) -> Priors:
-    return evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote)
 
 
 # ---- evidence to roll back ---------------------------------------------------------------------------------------
@@ -132,7 +74,7 @@ def compared(rows: Floats, margins: Margins, *, rules: MetricRules, steps: tuple
 def _log_e(rows: Floats, margins: Margins, *, rules: MetricRules) -> Floats:
     if isinstance(rules, Score):
         return scores.log_e_worse(rows, rules.margin_rollback)
-    return evidence.log_e_rollback(rows, _prior(margins))
+    return evidence.log_e_rollback(rows, prior(margins))
 
 
 def _own(counts: NDArray[np.int64], rate: float, *, steps: tuple[int, ...]) -> float:
@@ -154,35 +96,37 @@ def _resource(counts: NDArray[np.int64], rules: Resource, *, steps: tuple[int, .
     return evidence.log_mean(np.array(logs))
 
 
-def boost(
-    rows: Floats, one: Learned, margins: Margins, *, rules: MetricRules, steps: tuple[int, ...], step: int, line: float
-) -> float:
-    """ln of what the poll's factor may be raised by (see evidence.overshoot); 0 where the whole law is not at hand:
-    for several series at once, and where the smaller of two e-values counts. `line` is the natural log of the line.
+def weigh(
+    rows: Floats,
+    one: Learned,
+    margins: Margins,
+    *,
+    rules: MetricRules,
+    steps: tuple[int, ...],
+    before: float,
+    line: float,
+) -> tuple[float, float]:
+    """For a metric that is_alone: ln of what the poll's factor is raised by (see evidence.overshoot), and the evidence
+    after the poll without that. `rows` (J, 1, width) and `before` do not hold the poll yet; `line` is a natural log.
     """
+    step = steps.index(one.poll.step)
+    most = one.row[0] if one.most is None else one.most
+
+    def after(law: Floats) -> Floats:
+        stack = np.repeat(rows, len(law), axis=1)
+        stack[step] += law
+        return compared(stack, margins, rules=rules, steps=steps)
+
+    now, highest = (float(value) for value in after(np.stack([one.row[0], most])))
     n_c, e_c, n_b, e_b = (int(value) for value in one.counts[0])
-    exact = isinstance(rules, Counts | Paired)
-    m = e_c + e_b
-    low, high = (0, m) if exact else (max(0, m - n_b), min(m, n_c))
-    alone = rules.against is Against.BASELINE and len(one.counts) == rows.shape[1] == 1
-    if not alone or isinstance(rules, Score) or not (n_c and n_b) or not 0 < high - low <= _SUPPORT:
-        return 0.0
-    points = _prior(margins).points
-
-    def after(outcomes: list[int]) -> tuple[Floats, Floats]:
-        """Their log likelihoods (K, width), and the evidence before and after each of them (1 + K)."""
-        law = _log_pmf(np.array([(n_c, k, n_b, m - k) for k in outcomes], dtype=np.int64), rules, points)
-        stack = np.repeat(rows, 1 + len(outcomes), axis=1)
-        stack[step, 1:] += law
-        return law, compared(stack, margins, rules=rules, steps=steps)
-
-    _, (before, most) = after([high])
-    if most <= line:
-        return 0.0
-    support = list(range(low, high + 1))
-    law, evidences = after(support)
-    null = law[:, -2] + (_log_choose(m) if exact else 0.0)
-    return evidence.log_boost(null, evidences[1:] - before, line - before)
+    events, m = isinstance(rules, Counts | Paired), e_c + e_b
+    low, high = (0, m) if events else (max(0, m - n_b), min(m, n_c))
+    if highest <= line or not (n_c and n_b) or not 0 < high - low <= _SUPPORT:
+        return 0.0, now
+    support = np.array([(n_c, k, n_b, m - k) for k in range(low, high + 1)], dtype=np.int64)
+    law = log_pmf(support, law="events" if events else "units", points=prior(margins).points)
+    null = law[:, -2] + (_log_choose(m) if events else 0.0)
+    return evidence.log_boost(null, after(law) - before, line - before), now
 
 
 def _log_choose(m: int) -> Floats:
@@ -209,7 +153,7 @@ def log_e_noninferior(row: Floats, counts: NDArray[np.int64], margins: Margins, 
     if isinstance(rules, Score):
         found = float(scores.log_e_not_worse(row[0], rules.margin_promote))
         return NonInferior(found, None, found)
-    every = evidence.log_e_promote(row if isinstance(rules, Mix) else row[:1], _prior(margins))
+    every = evidence.log_e_promote(row if isinstance(rules, Mix) else row[:1], prior(margins))
     promote = float(every.min())  # each class must lie inside the margin on both sides
     if margins.tolerated_rate is None:
         return NonInferior(promote, None, promote)
@@ -231,7 +175,7 @@ def narrowed(kept: NDArray[np.bool_], rows: Floats, margins: Margins, *, rules: 
     """The running intersection of the odds ratios' bands, (S, grid)."""
     if isinstance(rules, Score | Resource):
         return kept
-    return kept & evidence.confidence_mask(rows.sum(axis=0), _prior(margins), margins.alpha)
+    return kept & evidence.confidence_mask(rows.sum(axis=0), prior(margins), margins.alpha)
 
 
 def narrowed_rates(

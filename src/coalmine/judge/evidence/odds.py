@@ -113,11 +113,12 @@ def _summed(stack: NDArray[np.int64], low: NDArray[np.int64], spans: NDArray[np.
     scaled = np.exp(weights - peak)
     turned = spans[:, None] - np.arange(scaled.shape[1])
     from_above = np.where(turned >= 0, np.take_along_axis(scaled, np.maximum(turned, 0), axis=1), 0.0)
-    powers = _powers(ln_psi.tobytes())[: scaled.shape[1]]
-    rising = ln_psi > 0
+    falling, rising, powers_falling, powers_rising = _powers(ln_psi.tobytes())
+    total = np.empty((len(stack), ln_psi.size))
     with np.errstate(divide="ignore"):
-        total = np.log(np.where(rising, from_above @ powers, scaled @ powers)) + peak
-    total += np.where(rising, spans[:, None] * ln_psi, 0.0)
+        total[:, falling] = np.log(scaled @ powers_falling[: scaled.shape[1]])
+        total[:, rising] = np.log(from_above @ powers_rising[: scaled.shape[1]]) + spans[:, None] * ln_psi[rising]
+    total += peak
     k = e_c - low[:, None]
     found = np.take_along_axis(weights, k, axis=1) + k * ln_psi - total
     for row in np.flatnonzero(np.where(inside, weights[:, 1:], 0.0).min(axis=1) - peak[:, 0] < _DEEPEST):
@@ -126,9 +127,12 @@ def _summed(stack: NDArray[np.int64], low: NDArray[np.int64], spans: NDArray[np.
 
 
 @lru_cache(maxsize=32)
-def _powers(ln_psi: bytes) -> Floats:
-    """psi^k where psi <= 1 and psi^-k where it is above, k = 0..: (_SHORT + 1, G)."""
-    return np.asarray(np.exp(-np.arange(_SHORT + 1)[:, None] * np.abs(np.frombuffer(ln_psi))), dtype=np.float64)
+def _powers(ln_psi: bytes) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:
+    """Where psi <= 1 and where it is above, psi^k there and psi^-k here, k = 0.._SHORT in rows."""
+    points = np.frombuffer(ln_psi)
+    falling, rising = np.flatnonzero(points <= 0), np.flatnonzero(points > 0)
+    k = np.arange(_SHORT + 1)[:, None]
+    return falling, rising, np.exp(k * points[falling]), np.exp(-k * points[rising])
 
 
 def _long(poll: NDArray[np.int64], low: int, span: int, ln_psi: Floats) -> Floats:
