@@ -72,9 +72,8 @@ def _query(policy: Policy, metric: str, rules: Metric) -> Query | None:
     own = policy.prometheus.queries.get(metric)
     if table is None:
         return own
-    fields = {"total": table.total, "bad": table.bad, "buckets": table.buckets, "unit": table.unit}
     given = {} if own is None else {key: value for key, value in own.model_dump().items() if value}
-    return Query.model_validate(fields | given)
+    return Query.model_validate({**table, **given})
 
 
 def _ask(policy: Policy, metric: str, query: Query, *, kind: str, namespace: str, name: str) -> Iterator[Question]:
