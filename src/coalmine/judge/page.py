@@ -1,4 +1,4 @@
-"""The judge's page: one file that draws what the API says."""
+"""The judge's page: one file that asks the judge every second for what is shown (`coalmine.judge.report.routes`)."""
 
 from __future__ import annotations
 
@@ -8,5 +8,9 @@ from importlib import resources
 
 @lru_cache(maxsize=1)
 def render() -> str:
-    """HTML without any external asset; it asks the API every second."""
-    return resources.files("coalmine.judge").joinpath("page.html").read_text(encoding="utf-8")
+    """HTML without any external asset: the style that the reports have too, and the script, stand in it."""
+    here = resources.files("coalmine.judge")
+    style = here.joinpath("report", "templates", "style.css").read_text(encoding="utf-8")
+    script = here.joinpath("page.js").read_text(encoding="utf-8")
+    shell = here.joinpath("page.html").read_text(encoding="utf-8")
+    return shell.replace("/*style*/", style).replace("/*script*/", script)
