@@ -78,6 +78,14 @@ class Settings(BaseModel):
         return self.state / "secrets" / "feedback.key"
 
     @property
+    def judge_tokens(self) -> Path:
+        return self.state / "secrets" / "judge-tokens.json"
+
+    @property
+    def judge_token(self) -> Path:
+        return self.state / "secrets" / "judge.token"
+
+    @property
     def access_log(self) -> Path:
         return self.state / "logs" / "access.jsonl"
 

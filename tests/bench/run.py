@@ -111,8 +111,8 @@ def releases_under_load(here: Runtime, folder: Path) -> dict[str, Any]:
 
 def decided_to_back(here: Runtime, events: list[Recorded]) -> float:
     """From the judge's own time of its verdict to the split without the canary in force."""
-    analyses = here.judge_api("/api/analyses")
-    newest = here.judge_api(f"/api/analyses/{analyses[0]['id']}")
+    analyses = here.judge_api("/api/v1/analyses")
+    newest = here.judge_api(f"/api/v1/analyses/{analyses[0]['id']}")
     return moment(events, "traffic_back") - float(newest["decided"])
 
 

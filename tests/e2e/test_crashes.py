@@ -184,7 +184,7 @@ def _assert_one_story(runtime: Runtime, ending: Ending) -> None:
 
 
 def _assert_counts(runtime: Runtime, ending: Ending) -> None:
-    url = f"{runtime.settings.judge_url}/api/analyses"
+    url = f"{runtime.settings.judge_url}/api/v1/analyses"
     found = [a for a in httpx.get(url).json() if a["release"] == str(ending.release) and a["started"] > ending.started]
     assert len(found) == 1, [(a["id"], a["attempt"]) for a in found]
     polls = httpx.get(f"{url}/{found[0]['id']}/polls").json()

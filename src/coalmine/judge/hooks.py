@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from coalmine.judge import decide
 from coalmine.judge.desk import Desk
 from coalmine.judge.live import Live
+from coalmine.judge.verdict import Verdict
 from coalmine.records import Decision
 
 KINDS = (
@@ -24,6 +25,7 @@ KINDS = (
 )  # fmt: skip
 _AGAIN_AFTER = 1.0  # seconds: an earned step that is not seen in the log by then was not taken
 Answer = tuple[int, str]
+_Line = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Word = Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -35,7 +37,7 @@ class Payload(BaseModel):
     name: _Word
     namespace: _Word
     phase: str = Field(default="", max_length=64)
-    checksum: str = Field(default="", max_length=256)
+    checksum: _Line = ""
     metadata: dict[str, str] | None = None
 
     def meta(self, key: str) -> str:
@@ -61,7 +63,7 @@ def answer(desk: Desk, kind: str, payload: Payload) -> Answer:
         # A yes is the reason of what now happens and is repeated in records and commits: the sentence alone.
         return (200, verdict.reason) if verdict.decision is Decision.PROMOTE else (409, _held(verdict))
     if kind == "confirm-traffic-increase":
-        return _increase(desk, live, payload)
+        return (200, verdict.reason) if _said(live, "approve") else _increase(desk, live, payload, verdict)
     return 200, _held(verdict)
 
 
@@ -71,14 +73,15 @@ def _rollback(desk: Desk, payload: Payload) -> Answer:
         return 409, "no analysis of this release is running"
     verdict = live.verdict(desk.clock())
     after_promotion = payload.phase == "Succeeded"
-    if verdict.decision is Decision.ROLLBACK and live.state.latched_in_bake == after_promotion:
+    by_hand = live.state.latched is None  # a person's word goes back in the bake time as well as before
+    if verdict.decision is Decision.ROLLBACK and (by_hand or live.state.latched_in_bake == after_promotion):
         return 200, verdict.reason
     if after_promotion:
         return 409, "the promoted release keeps within its tolerated rates"
     return 409, _held(verdict)
 
 
-def _held(verdict: decide.Verdict) -> str:
+def _held(verdict: Verdict) -> str:
     return f"{verdict.decision}: {verdict.reason}"
 
 
@@ -90,8 +93,14 @@ def _post_rollout(desk: Desk, payload: Payload) -> Answer:
     return 200, "recorded"
 
 
-def _increase(desk: Desk, live: Live, payload: Payload) -> Answer:
+def _said(live: Live, action: str) -> bool:
+    return live.override is not None and live.override.action == action
+
+
+def _increase(desk: Desk, live: Live, payload: Payload, verdict: Verdict) -> Answer:
     counting, policy = live.counting, live.policy
+    if _said(live, "hold"):
+        return 409, _held(verdict)
     weight = counting.weight or 0
     earned = json.loads(live.row.granted).get(str(weight))
     if earned is not None and not _was_not_taken(counting.seen, earned, weight=weight, payload=payload):

@@ -81,10 +81,17 @@ class Lease:
 
         An update that changes nothing: its lock on the row keeps a successor waiting until we have committed.
         """
+        asked = self._clock()
+        values: dict[str, object] = {"holder": self.name}
+        renews = asked - self._renewed > self.seconds / 4  # in a long pass too
+        if renews:
+            values["until"] = self._now(link) + self.seconds
         mine = (LEASE.c.holder == self.name, LEASE.c.term == self.term)
-        if not link.execute(sa.update(LEASE).where(*mine).values(holder=self.name)).rowcount:
+        if not link.execute(sa.update(LEASE).where(*mine).values(**values)).rowcount:
             self.term = 0
             raise Standby("this replica does not decide", remedy="ask the one that holds the lease")
+        if renews:
+            self._renewed = asked
 
     def holder(self) -> str:
         """Who decides now, as the database says; empty: nobody."""

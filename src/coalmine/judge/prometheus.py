@@ -3,67 +3,71 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
-from coalmine.judge.desk import Desk
+from prometheus_client import CONTENT_TYPE_LATEST, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
+from coalmine.judge.desk import Desk
+from coalmine.judge.live import Live
+from coalmine.records import Decision
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SELECTOR = re.compile(r"\s*(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{(?P<labels>[^{}]*)\})?\s*\Z")
 _LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"([^"\\]*)"\s*')
-_VECTOR = re.compile(r"\s*vector\(\s*(-?[0-9]+(?:\.[0-9]+)?)\s*\)\s*\Z")
+_VECTOR = re.compile(r"\s*vector\(\s*(-?[0-9]{1,30}(?:\.[0-9]{1,30})?)\s*\)\s*\Z")
+_KEY = ("namespace", "name")
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    name: str
-    labels: dict[str, str]
-    value: float
+class Series(Collector):
+    """Every series that the judge has, now: of its own work, and of each running analysis."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._desk.tally.registry.collect()
+        yield from _analyses(self._desk.everything(), self._desk.clock())
 
 
-def samples(desk: Desk) -> list[Sample]:
-    """Every series that the judge has, now."""
-    tally, now = desk.tally, desk.clock()
-    found = [
-        Sample("coalmine_judge_lines_total", {}, tally.lines),
-        Sample("coalmine_judge_votes_total", {}, tally.votes),
-        Sample("coalmine_judge_lines_skipped_total", {}, tally.skipped),
-        Sample("coalmine_judge_polls_total", {}, tally.polls),
-        Sample("coalmine_judge_pass_failures_total", {}, tally.failures),
-        Sample("coalmine_judge_pass_seconds_total", {}, tally.pass_seconds),
-    ]
-    for live in desk.everything():
-        key = {"namespace": live.row.namespace, "name": live.row.name}
-        verdict = live.verdict(now)
-        found.append(Sample("coalmine_log_e_mean", key, verdict.log_e_mean))
-        found.append(Sample("coalmine_weight", key, float(live.counting.weight or 0)))
-        for decision in ("ROLLBACK", "PROMOTE", "CONTINUE", "INCONCLUSIVE"):
-            labels = {**key, "decision": decision}
-            found.append(Sample("coalmine_decision", labels, float(verdict.decision == decision)))
+def _analyses(running: list[Live], now: float) -> Iterator[Metric]:
+    log_e = GaugeMetricFamily("coalmine_log_e_mean", "ln of the mean evidence to roll back", labels=_KEY)
+    weight = GaugeMetricFamily("coalmine_weight", "percent of traffic on the canary", labels=_KEY)
+    decision = GaugeMetricFamily("coalmine_decision", "1 for what is decided now", labels=(*_KEY, "decision"))
+    per_metric = (*_KEY, "metric")
+    worse = GaugeMetricFamily("coalmine_log_e_rollback", "ln of the evidence to roll back", labels=per_metric)
+    good = GaugeMetricFamily("coalmine_log_e_noninferior", "ln of the evidence to promote", labels=per_metric)
+    seen = CounterMetricFamily("coalmine_canary_outcomes", "canary outcomes", labels=per_metric)
+    bad = CounterMetricFamily("coalmine_canary_bad", "canary outcomes that were bad", labels=per_metric)
+    for live in running:
+        key, verdict = (live.row.namespace, live.row.name), live.verdict(now)
+        log_e.add_metric(key, verdict.log_e_mean)
+        weight.add_metric(key, float(live.counting.weight or 0))
+        for one in Decision:
+            decision.add_metric((*key, str(one)), float(verdict.decision is one))
         for metric in verdict.metrics:
-            labels = {**key, "metric": metric.name}
-            found.append(Sample("coalmine_log_e_rollback", labels, metric.log_e_rollback))
-            found.append(Sample("coalmine_log_e_noninferior", labels, metric.log_e_noninferior))
-            found.append(Sample("coalmine_canary_outcomes_total", labels, metric.n_c))
-            found.append(Sample("coalmine_canary_bad_total", labels, metric.e_c))
-    return found
+            labels = (*key, metric.name)
+            worse.add_metric(labels, metric.log_e_rollback)
+            good.add_metric(labels, metric.log_e_noninferior)
+            seen.add_metric(labels, metric.n_c)
+            bad.add_metric(labels, metric.e_c)
+    yield from (log_e, weight, decision, worse, good, seen, bad)
 
 
-def exposition(desk: Desk) -> str:
+def exposition(desk: Desk) -> bytes:
     """Prometheus' text format."""
-    lines: list[str] = []
-    named: set[str] = set()
-    for sample in sorted(samples(desk), key=lambda s: s.name):
-        if sample.name not in named:
-            named.add(sample.name)
-            lines.append(f"# TYPE {sample.name} {'counter' if sample.name.endswith('_total') else 'gauge'}")
-        labels = ",".join(f'{key}="{value}"' for key, value in sample.labels.items())
-        lines.append(f"{sample.name}{{{labels}}} {sample.value}" if labels else f"{sample.name} {sample.value}")
-    return "\n".join(lines) + "\n"
+    return generate_latest(Series(desk))
 
 
 def form_query(body: bytes) -> str:
-    return parse_qs(body.decode("utf-8", "replace")).get("query", [""])[0]
+    try:
+        return parse_qs(body.decode("utf-8", "replace"), max_num_fields=100).get("query", [""])[0]
+    except ValueError:
+        return ""
 
 
 def query(desk: Desk, text: str) -> tuple[int, dict[str, Any]]:
@@ -78,7 +82,8 @@ def query(desk: Desk, text: str) -> tuple[int, dict[str, Any]]:
         error = 'only vector(1) and name{label="value"} are understood'
         return 400, {"status": "error", "errorType": "bad_data", "error": error}
     wanted = labels.items()
-    return 200, _vector([s for s in samples(desk) if s.name == selector["name"] and wanted <= s.labels.items()], now)
+    samples = (sample for family in Series(desk).collect() for sample in family.samples)
+    return 200, _vector([s for s in samples if s.name == selector["name"] and wanted <= s.labels.items()], now)
 
 
 def _labels(text: str) -> dict[str, str] | None:

@@ -147,6 +147,8 @@ class Store:
             return [Row(*row) for row in link.execute(query)]
 
     def analysis(self, number: int) -> Row | None:
+        if not 0 < number < 1 << 31:  # PostgreSQL would call it out of range
+            return None
         with self.engine.connect() as link:
             row = link.execute(sa.select(ANALYSES).where(ANALYSES.c.id == number)).one_or_none()
         return None if row is None else Row(*row)

@@ -232,6 +232,7 @@ def prepare(settings: Settings) -> None:
     if not settings.feedback_key.exists():
         settings.feedback_key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         token.make_key(settings.feedback_key)
+    parts.ensure_judge_token(settings)
     certificates.ensure(settings.tls, settings.server_names, own_pem=settings.certificate)
 
 

@@ -11,6 +11,7 @@ from coalmine.edge import process as nginx
 from coalmine.edge.config import EdgeConfig
 from coalmine.edge.render import render
 from coalmine.feedback import capture
+from coalmine.judge import tokens
 from coalmine.local.supervisor import Part
 from coalmine.release.answer import KEEP_INPUT_ENVIRONMENT, KEY_ENVIRONMENT, TIMEOUT_ENVIRONMENT
 from coalmine.settings import Settings
@@ -53,7 +54,8 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
             [
                 *[*python, "coalmine.judge", "--port", str(ports.judge), "--database", str(settings.judge_database)],
                 *["--access-log", str(settings.access_log), "--feedback", str(settings.feedback_database)],
-                *["--policies", str(settings.policies)],
+                *["--policies", str(settings.policies), "--tokens", str(settings.judge_tokens)],
+                *["--replica-name", "up"],  # always the same: started again, it waits for nobody's lease
             ],
             env,
         ),
@@ -79,6 +81,13 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
             )
         )
     return found
+
+
+def ensure_judge_token(settings: Settings) -> None:
+    """The owner of the state folder may override: the secret lies beside the judge's tokens, for the owner alone."""
+    if not settings.judge_token.exists() or not settings.judge_tokens.exists():
+        secret = tokens.add(settings.judge_tokens, "owner", may=tokens.RIGHTS)
+        tokens.write_secret(settings.judge_token, secret)
 
 
 def _options(settings: Settings) -> list[str]:

@@ -47,7 +47,7 @@ def report(settings: Settings) -> dict[str, Any]:
 def _judge(settings: Settings) -> dict[str, Any]:
     """The newest analysis; empty where the judge does not answer."""
     try:
-        found = httpx.get(f"{settings.judge_url}/api/analyses", timeout=1.0, trust_env=False).json()
+        found = httpx.get(f"{settings.judge_url}/api/v1/analyses", timeout=1.0, trust_env=False).json()
     except (httpx.HTTPError, ValueError):
         return {}
     newest = found[0] if isinstance(found, list) and found else {}

@@ -128,7 +128,7 @@ def _evidence(settings: Settings, ending: Ending) -> tuple[dict[str, Any] | None
             found = _analysis(session, settings, ending)
             if found is None:
                 return None, {}, ""
-            polls = _get(session, f"{settings.judge_url}/api/analyses/{found['id']}/polls", {})
+            polls = _get(session, f"{settings.judge_url}/api/v1/analyses/{found['id']}/polls", {})
         late = found.get("status") != "closed" and _now() - ending.ended < _SETTLES
         return found, curves(found["policy"], polls), "the judge is still closing its analysis" if late else ""
     except (CoalmineError, KeyError, TypeError) as error:
@@ -138,10 +138,10 @@ def _evidence(settings: Settings, ending: Ending) -> tuple[dict[str, Any] | None
 def _analysis(session: requests.Session, settings: Settings, ending: Ending) -> dict[str, Any] | None:
     """The newest analysis of this release that was opened in the attempt's time."""
     wanted = {"namespace": ending.model, "name": ending.model, "limit": "20"}
-    for found in _get(session, f"{settings.judge_url}/api/analyses", wanted):
+    for found in _get(session, f"{settings.judge_url}/api/v1/analyses", wanted):
         of_this = found.get("release") == str(ending.release)
         if of_this and ending.started - 5.0 <= float(found["started"]) <= ending.ended + 5.0:
-            return dict(_get(session, f"{settings.judge_url}/api/analyses/{found['id']}", {}))
+            return dict(_get(session, f"{settings.judge_url}/api/v1/analyses/{found['id']}", {}))
     return None
 
 

@@ -80,7 +80,7 @@ class Running:
             log.write("".join(lines))
 
     def analysis(self, number: int = 1) -> dict[str, Any]:
-        return dict(self.get(f"/api/analyses/{number}").json())
+        return dict(self.get(f"/api/v1/analyses/{number}").json())
 
 
 @contextmanager

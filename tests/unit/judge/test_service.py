@@ -81,11 +81,11 @@ def test_a_healthy_release_earns_its_steps_and_is_promoted(running: Running) -> 
     found = running.analysis()
     assert (found["status"], found["outcome"], found["decision"]) == ("baking", "promoted", "PROMOTE")
     assert [w["weight"] for w in found["weights"]] == [10, 30, 50, 0]
-    trace = running.get("/api/analyses/1/trace").json()
+    trace = running.get("/api/v1/analyses/1/trace").json()
     assert [p["t"] for p in trace] == sorted(p["t"] for p in trace)
     assert trace[-1]["metrics"]["errors"]["log_e_noninferior"] == found["metrics"]["errors"]["log_e_noninferior"]
-    assert running.get("/api/analyses?namespace=sentiment&name=sentiment").json()[0]["policy"]["version"] == 1
-    assert running.get("/api/analyses?name=another").json() == []
+    assert running.get("/api/v1/analyses?namespace=sentiment&name=sentiment").json()[0]["policy"]["version"] == 1
+    assert running.get("/api/v1/analyses?name=another").json() == []
 
 
 def test_failing_requests_roll_back_and_only_then(running: Running) -> None:
@@ -199,19 +199,19 @@ def test_killed_and_started_again_it_says_the_same_and_counts_nothing_twice(runn
 def test_a_malformed_hook_is_400_with_a_sentence(calm: Running, body: str, says: str) -> None:
     answer = calm.client.post(f"http://127.0.0.1:{calm.port}/hooks/rollback", content=body)
     assert (answer.status_code, answer.text.startswith(says)) == (400, True)
-    assert calm.get("/api/analyses").json() == []
+    assert calm.get("/api/v1/analyses").json() == []
 
 
 def test_a_broken_policy_is_said_and_opens_nothing(running: Running, tmp_path: Path) -> None:
     (tmp_path / "sentiment.sentiment.yaml").write_text("alpha: 7\n")
     status, text = running.hook("confirm-rollout")
     assert (status, "sentiment.sentiment.yaml:1: alpha" in text) == (409, True)
-    assert running.get("/api/analyses").json() == []
+    assert running.get("/api/v1/analyses").json() == []
 
 
 def test_what_does_not_exist_is_404_and_a_path_in_a_name_is_refused(calm: Running) -> None:
-    assert calm.get("/api/analyses/9").status_code == 404
-    assert calm.get("/api/analyses/9/polls").status_code == 404
+    assert calm.get("/api/v1/analyses/9").status_code == 404
+    assert calm.get("/api/v1/analyses/9/polls").status_code == 404
     assert calm.hook("no-such-hook")[0] == 404
     assert calm.hook("rollout", namespace="../etc")[0] == 400
 
@@ -225,9 +225,9 @@ def test_it_is_a_metric_provider_and_has_metrics_of_its_own(calm: Running) -> No
     ).json()
     assert found["data"]["result"][0]["value"][1] == "1"
     assert calm.get("/api/v1/query?query=sum(x)").status_code == 400
-    assert "coalmine_judge_polls_total 0" in calm.get("/metrics").text
+    assert "coalmine_judge_polls_total 0.0" in calm.get("/metrics").text
     assert calm.get("/").text.startswith("<!doctype html>")
-    assert calm.get("/api/policy/schema").json()["title"] == "Policy"
+    assert calm.get("/api/v1/policy/schema").json()["title"] == "Policy"
 
 
 @pytest.mark.parametrize("database", ["/dev/null/judge.db", "nonsense://x"])

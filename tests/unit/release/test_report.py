@@ -116,7 +116,7 @@ class Judge(BaseHTTPRequestHandler):
     """The judge's side of HTTP with one analysis; the real one has its own tests."""
 
     def do_GET(self) -> None:
-        answers: dict[str, object] = {"/api/analyses/1/polls": POLLS, "/api/analyses/1": judged()[0]}
+        answers: dict[str, object] = {"/api/v1/analyses/1/polls": POLLS, "/api/v1/analyses/1": judged()[0]}
         body = json.dumps(answers.get(self.path.partition("?")[0], judged())).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
