@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coalmine.errors import BadInput
-from coalmine.judge.policy import Role, load_policy, schema
+from coalmine.judge.policy import Role, load_policy, read_policy, schema
 
 
 def test_an_empty_policy_judges_errors_latency_and_feedback() -> None:
@@ -61,3 +61,41 @@ def test_the_schema_is_json_and_knows_the_fields() -> None:
     text = json.dumps(schema())
     assert "edge_seconds" in text
     assert "on_inconclusive" in text
+
+
+def test_a_policy_can_be_shared_and_overridden_in_part(tmp_path: Path) -> None:
+    """The text that is kept reads as the same policy without the files."""
+    (tmp_path / "shared.yaml").write_text(
+        "alpha: 0.001\nmetrics:\n  tokens: {kind: counts, weight: 3}\n  latency: {share: 0.2}\n"
+    )
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: shared.yaml\nmetrics:\n  tokens: {weight: 5}\n  feedback: null\n")
+    text, policy = read_policy(mine)
+    assert (policy.alpha, policy.metrics["tokens"].weight, policy.metrics["tokens"].kind) == (0.001, 5.0, "counts")
+    assert "feedback" not in policy.metrics
+    assert load_policy(text) == policy
+
+
+@pytest.mark.parametrize(
+    ("mine", "where", "says"),
+    [
+        ("extends: mine.yaml\n", "mine.yaml", "extends itself"),
+        ("extends: [a]\n", "mine.yaml", "extends"),
+        ("extends: gone.yaml\n", "gone.yaml", "gone"),
+        ("extends: shared.yaml\nmetrics:\n  errors: {weigth: 1}\n", "mine.yaml:3", "metrics.errors.weigth"),
+        ("extends: shared.yaml\nbeta: 7\n", "mine.yaml:2", "beta"),
+    ],
+)
+def test_a_mistake_in_an_overlay_is_told_by_the_overlays_own_line(
+    tmp_path: Path, mine: str, where: str, says: str
+) -> None:
+    (tmp_path / "shared.yaml").write_text("alpha: 0.02\n")
+    (tmp_path / "mine.yaml").write_text(mine)
+    with pytest.raises(BadInput) as caught:
+        load_policy(tmp_path / "mine.yaml")
+    assert str(caught.value.where).endswith(where)
+    assert says in f"{caught.value.what} {caught.value}"
+
+
+def test_null_takes_a_metric_away() -> None:
+    assert list(load_policy("metrics: {latency: null, feedback: null}").metrics) == ["errors"]
