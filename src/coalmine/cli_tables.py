@@ -30,7 +30,7 @@ def rows(results: Sequence[Result]) -> list[str]:
     """One row a result; the reasons follow, since a sentence does not fit a cell."""
     many = len({result.recording for result in results}) > 1
     head = ["release"] if many else []
-    table = _table([*head, "judged by", "decision"], ["after", "canary requests", "bad", "extra bad"], results)
+    table = _table([*head, "judged by", "decision"], ["after", "canary\nrequests", "bad", "extra\nbad"], results)
     for result in results:
         name = [f"{result.recording} ({result.outcome})" if result.outcome else result.recording] if many else []
         cost = result.cost
@@ -42,7 +42,7 @@ def rows(results: Sequence[Result]) -> list[str]:
 
 def plan_lines(outlooks: Sequence[Outlook]) -> list[str]:
     """One row for each canary and judge."""
-    numbers = ["rolled back", "", "promoted", "requests", "bad", "median", "90 % by"]
+    numbers = ["rolled\nback", "99 %\nbound", "promoted", "canary\nrequests", "bad", "time,\nmedian", "90 %\nby"]
     table = _table(["canary", "judged by"], numbers, outlooks)
     before = None
     for one in outlooks:
@@ -90,7 +90,7 @@ def _number(value: float | None) -> str:
 
 def _table(names: Sequence[str], numbers: Sequence[str], judged: Sequence[Result] | Sequence[Outlook]) -> Table:
     """Who judged gets the room that the longest name needs, up to 28 columns; headers break first."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     longest = max(len(one.by) for one in judged)
     for name in names:
         table.add_column(name, overflow="fold", min_width=min(longest, 28) if name == "judged by" else None)

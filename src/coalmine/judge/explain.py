@@ -146,8 +146,10 @@ def _exposed(policy: Policy, ramp: Ramp, rps: float, *, seconds: float) -> list[
 
 
 def _of_rollback(policy: Policy, name: str, ramp: Ramp, *, rps: float, error_rate: float) -> Iterator[Finding]:
-    """Even where every request of the canary fails."""
-    exposed = _exposed(policy, ramp, rps, seconds=policy.maximum_seconds)
+    """Even where every request of the canary fails; the next step would then cost too much, so the first one lasts."""
+    held = policy.step_outcomes * (1.0 - error_rate) > policy.step_extra_failures
+    first = Ramp(ramp.weights[:1], ramp.interval_seconds) if held else ramp
+    exposed = _exposed(policy, first, rps, seconds=policy.maximum_seconds)
     share = policy.weights()[name]
     needed = math.log((1.0 / policy.alpha - (1.0 - share)) / share)
     reached = _worst(policy, name, exposed, error_rate=error_rate)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from coalmine.cli import app
 from coalmine.errors import BadInput
-from coalmine.judge.backtest import backtest, check, to_json
+from coalmine.judge import decide
+from coalmine.judge.backtest import Recording, backtest, check, compare, from_database, from_files, replay, to_json
+from coalmine.judge.fold import fold_all
 from coalmine.judge.policy import load_policy
+from coalmine.judge.store import Counted, Store
+from coalmine.records import Poll
+from unit.judge.recordings import CANARY, OPENED, rollout, thresholds, written
 
 GOLDEN = Path(__file__).parent / "golden.json"
 
@@ -59,3 +67,146 @@ def test_check_finds_a_changed_reference_value(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("[{}]")
     with pytest.raises(BadInput):
         check(tmp_path / "broken.json")
+
+
+# ---- what it cost, and beside what -------------------------------------------------------------------------------
+
+
+def test_the_verdict_is_that_of_the_live_fold() -> None:
+    """On a release that is rolled back the numbers are those of the moment, field by field."""
+    recording, policy = rollout(0.05), load_policy("metrics: {latency: {role: observe}, feedback: {role: observe}}")
+    live = decide.judge(fold_all(recording.polls, policy), policy, recording.polls[-1].t, opened=OPENED)
+    assert replay(recording, policy).verdict == live
+
+
+def test_the_cost_is_counted_until_the_decision_step_by_step() -> None:
+    """A primary whose rate rises with the weight: what it shares with the canary is no extra failure."""
+    early = tuple(Poll(OPENED + look, "errors", 100, 1, 900, 9, 10) for look in range(10))
+    late = tuple(Poll(OPENED + 10 + look, "errors", 500, 50, 500, 50, 50) for look in range(10))
+    found = replay(Recording("drift", early + late, OPENED), load_policy(""))
+    assert found.verdict.decision != "ROLLBACK"
+    assert found.cost.extra_failures == pytest.approx(0.0)
+    bad = replay(rollout(0.2), load_policy(""))
+    seen = [poll for poll in rollout(0.2).polls if poll.t <= bad.verdict.t]
+    assert bad.cost.canary_requests == 20 * len(seen) < 20 * 60
+    assert bad.cost.canary_failures == sum(poll.e_c for poll in seen)
+
+
+def test_policies_and_baselines_stand_side_by_side() -> None:
+    """In the order of recordings, then as they were asked for; what judges later costs more."""
+    given = [rollout(0.2), rollout(0.005)]
+    policies = [("default", load_policy("")), ("slow", load_policy("alpha: 0.0000001"))]
+    found = compare(lambda _: given, policies, flagger=[thresholds()], z_test=True)
+    rows = [(one.recording, one.by, str(one.decision)) for one in found.results]
+    assert [row[:2] for row in rows] == [
+        (name, by)
+        for name in ("rate 0.2", "rate 0.005")
+        for by in ("default", "slow", "Flagger: shop", "z-test at every look")
+    ]
+    assert {row[2] for row in rows[:4]} == {"ROLLBACK"}
+    costs = [one.cost.canary_failures for one in found.results[:3]]
+    assert costs == sorted(costs)
+    assert costs[0] < costs[2]
+    assert all(one.after is None for one in found.results if one.decision == "CONTINUE")
+
+
+def test_polls_with_parts_squares_and_the_bake_are_read_as_the_judge_wrote_them(tmp_path: Path) -> None:
+    """Each field comes back; an e above n is right for scores and wrong for errors."""
+    policy = load_policy("metrics: {stars: {kind: score}, errors: {}}")
+    polls = (
+        Poll(OPENED, "errors", 10, 0, 90, 1, 10),
+        Poll(OPENED, "stars", 10, 2_500_000, 90, 9_000_000, 10, q_c=900_000, q_b=1_000_000),
+        Poll(OPENED, "latency", 5, 0, 5, 1, 10, part="0.25"),
+        Poll(OPENED + 60, "errors", 10, 0, 0, 0, -1),
+    )
+    path = written(Recording("all", polls, OPENED), tmp_path / "polls.jsonl")
+    (found,) = from_files([path], policy)
+    assert found.polls == polls
+    with pytest.raises(BadInput, match="more bad outcomes"):
+        from_files([path], load_policy("metrics: {stars: {kind: errors}}"))
+
+
+def stored(folder: Path, recording: Recording) -> Path:
+    store = Store(f"sqlite:///{folder / 'judge.db'}")
+    row = store.open("shop", "shop", "c1", opened=OPENED, policy="alpha: 0.02", counting="{}")
+    store.commit({}, [Counted(row.id, "{}", recording.polls)])
+    store.close()
+    return folder / "judge.db"
+
+
+def test_a_judges_database_gives_the_polls_it_was_judged_by(tmp_path: Path) -> None:
+    """With the policy's text; a file that is no judge's is left as it is."""
+    recording = rollout(0.05)
+    found, text = from_database(str(stored(tmp_path, recording)), 1)
+    assert (found.polls, found.opened, text) == (recording.polls, OPENED, "alpha: 0.02")
+    with pytest.raises(BadInput, match="no such analysis"):
+        from_database(str(tmp_path / "judge.db"), 2)
+    (tmp_path / "other.db").write_bytes(b"")
+    for path, says in (("other.db", "no judge's database"), ("none.db", "unable to open")):
+        with pytest.raises(BadInput, match=says):
+            from_database(str(tmp_path / path), 1)
+    assert (tmp_path / "other.db").read_bytes() == b""
+
+
+# ---- the command -------------------------------------------------------------------------------------------------
+
+
+def asked(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["--json", "backtest", *map(str, arguments)])
+
+
+def test_the_object_is_the_first_policys_verdict_and_compared_holds_every_row(tmp_path: Path) -> None:
+    path = written(rollout(0.05), tmp_path / "polls.jsonl")
+    (tmp_path / "policy.yaml").write_text("alpha: 0.02")
+    (tmp_path / "canary.yaml").write_text(CANARY)
+    baselines = ("--flagger", tmp_path / "canary.yaml", "--z-test")
+    done = asked("--polls", path, "--policy", tmp_path / "policy.yaml", *baselines, "--plot", tmp_path / "drawn.svg")
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert {"decision", "t", "reason", "metrics", "first_promote", "polls", "left_out", "cost"} <= set(found)
+    assert found["decision"] == found["compared"][0]["decision"] == "ROLLBACK"
+    assert [row["by"] for row in found["compared"]][1:] == ["Flagger: shop", "z-test at every look"]
+    assert {finding["id"] for finding in found["findings"]} == {"guardrail-without-data"}
+    assert found["threshold_rollback"] == pytest.approx(math.log(50))
+    assert 'data-curve="' in (tmp_path / "drawn.svg").read_text()
+
+
+def test_a_database_is_judged_by_its_own_policy_unless_another_is_named(tmp_path: Path) -> None:
+    database = stored(tmp_path, rollout(0.05))
+    found = json.loads(asked("--database", database, "--analysis", "1").stdout)
+    assert found["threshold_rollback"] == pytest.approx(math.log(50))
+    assert found["compared"][0]["by"] == "as stored"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "name what was recorded"),
+        (("polls.jsonl", "--database", "judge.db"), "name what was recorded"),
+        (("--database", "judge.db"), "which analysis"),
+        (("--prometheus", "http://127.0.0.1:9"), "--namespace is missing"),
+        (
+            ("--prometheus", "u", "--namespace", "n", "--name", "n", "--start", "noon", "--end", "1"),
+            "'noon' is no time",
+        ),
+        (("nowhere.jsonl",), "No such file"),
+    ],
+)
+def test_what_cannot_be_read_is_told(arguments: tuple[str, ...], says: str) -> None:
+    done = asked(*arguments)
+    assert isinstance(done.exception, BadInput)
+    assert says in str(done.exception)
+
+
+def test_a_table_fits_a_hundred_columns(tmp_path: Path) -> None:
+    """Also with long names, which wrap."""
+    path = written(rollout(0.05), tmp_path / "a-recording-of-a-canary-with-a-long-name-from-production.jsonl")
+    again = written(rollout(0.005), tmp_path / "polls.jsonl")
+    (tmp_path / "a-policy-that-has-a-long-name-too.yaml").write_text("")
+    policy = str(tmp_path / "a-policy-that-has-a-long-name-too.yaml")
+    done = CliRunner(env={"COLUMNS": "100"}).invoke(
+        app, ["backtest", str(path), str(again), "--policy", policy, "--z-test"]
+    )
+    assert done.exit_code == 0
+    assert max(len(line) for line in done.stdout.splitlines()) <= 100
+    assert "extra" in done.stdout

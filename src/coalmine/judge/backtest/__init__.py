@@ -1,6 +1,6 @@
 """What is on record, decided again by the very fold and rules that run live, beside what others would have made of it.
 
-Pure but for reading what was recorded. It decides nothing that runs and writes nothing.
+Pure but for reading what was recorded. It decides nothing that runs.
 """
 
 from coalmine.judge.backtest.baselines import flagger, z_test

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from coalmine.errors import BadInput
 from coalmine.judge.fold import BAKED
@@ -60,11 +63,11 @@ def from_database(url: str, analysis: int) -> tuple[Recording, str]:
     Raises:
         BadInput: it does not open, or holds no such analysis, or no poll of it.
     """
-    from coalmine.judge.store import Store  # noqa: PLC0415 (SQLAlchemy loads only where a database is read)
+    from coalmine.judge.store import Store, database_url  # noqa: PLC0415 (SQLAlchemy loads only where one is read)
 
-    if "://" not in url and not Path(url).exists():
-        raise BadInput("no such file", where=url, remedy="name the judge's database: a file of SQLite, or a URL")
-    store = Store(url if "://" in url else f"sqlite:///{Path(url).resolve()}")
+    if "://" not in url:
+        _is_a_judges(Path(url))
+    store = Store(database_url(url))
     try:
         row, polls = store.analysis(analysis), tuple(store.polls(analysis))
     finally:
@@ -73,6 +76,19 @@ def from_database(url: str, analysis: int) -> tuple[Recording, str]:
         what = "no such analysis" if row is None else "no poll was cut in this analysis"
         raise BadInput(what, where=f"--analysis {analysis}", remedy="the judge's /api/analyses lists what there is")
     return Recording(f"{row.namespace}/{row.name} {analysis}", polls, row.opened, row.outcome), row.policy
+
+
+def _is_a_judges(path: Path) -> None:
+    """Before it is opened as one: opening makes the tables that are missing, and no other file is to get them."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+            found = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'analyses'").fetchone()
+    except sqlite3.Error as error:
+        raise BadInput(
+            str(error), where=str(path), remedy="name the judge's database: SQLite's file, or a URL"
+        ) from error
+    if found is None:
+        raise BadInput("no judge's database", where=str(path), remedy="the file that `coalmine judge serve` was given")
 
 
 def from_prometheus(url: str, policy: Policy, namespace: str, name: str, *, start: float, end: float) -> Recording:
