@@ -1,4 +1,4 @@
-"""The report on a release: what changed, what was seen, what was decided, what it cost. JSON and HTML.
+"""The report on a release: what changed, what was seen, what was decided, what it cost. JSON, HTML, and PNG.
 
 Neither a dead judge nor a missing log keeps it from being written: it says what is missing and is completed later.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +18,13 @@ import requests
 
 from coalmine.errors import CoalmineError, Temporary
 from coalmine.records import Ending, Outcome, Release, ReleaseId, Report
-from coalmine.release import page
+from coalmine.release import links, page
 from coalmine.release.cost import count
-from coalmine.release.curves import curves
 from coalmine.release.ledger import Ledger
 from coalmine.settings import Settings
 
 _TIMEOUT = (1.0, 10.0)  # seconds to connect and to answer
+_PAINTING = 30.0  # seconds for the picture; it takes half of one
 _SETTLES = 600.0  # seconds after which an analysis that the judge never closed is taken as it is
 _LINEAGE = ("model_version", "run_id", "dataset_digest", "git_sha", "environment", "bento_digest", "override")
 _VERBS = {
@@ -41,6 +43,8 @@ def write(settings: Settings, ending: Ending) -> Report:
     report = Report(ending.release, html=f"{stem}.html", json=f"{stem}.json", facts=facts)
     _put(Path(report.json), json.dumps(facts, indent=2, sort_keys=True) + "\n")
     _put(Path(report.html), page.render(facts))
+    if picture := _picture(facts):
+        _put(Path(f"{stem}.png"), picture)
     ledger.add_report(ending.model, ending.attempt, report, complete=bool(facts["complete"]))
     return report
 
@@ -57,7 +61,8 @@ def complete(settings: Settings) -> int:
 
 def gather(settings: Settings, ending: Ending, ledger: Ledger) -> dict[str, Any]:
     """Everything the report says, as plain JSON. Times are Unix seconds, rates shares, evidence natural logarithms."""
-    analysis, drawn, missing = _evidence(settings, ending)
+    seen, missing = _evidence(settings, ending)
+    analysis = seen.get("analysis")
     before = _before(ending, ledger)
     verb = _VERBS[ending.outcome]
     back = f"; {ending.primary} serves" if ending.outcome is Outcome.ROLLED_BACK and ending.primary else ""
@@ -77,10 +82,20 @@ def gather(settings: Settings, ending: Ending, ledger: Ledger) -> dict[str, Any]
         "serves": str(ending.primary) if ending.primary else None,
         "before": str(before) if before else None,
         "changed": _changed(ledger, ending, before),
+        "links": links.find(
+            settings,
+            commit=ending.commit,
+            release={"model": ending.model, **_lineage(ledger.find(ending.model, ending.release))},
+        ),
         "weights": weights,
         "evidence": analysis,
-        "curves": drawn,
-        "cost": {key: value for key, value in asdict(cost).items() if key != "weights"},
+        "trace": seen.get("trace", []),
+        "events": seen.get("events", []),
+        "overrides": seen.get("overrides", []),
+        "cost": {
+            **{key: value for key, value in asdict(cost).items() if key != "weights"},
+            "extra_failures": seen.get("cost", {}).get("extra_failures"),
+        },
         "closing": ledger.steps(ending),
         "missing": missing,
         "complete": not missing,
@@ -118,31 +133,43 @@ def _weights(settings: Settings, ending: Ending) -> list[dict[str, Any]]:
     return [{"t": e.t, "weight": e.weight, "text": e.text} for e in events if e.weight is not None]
 
 
-def _evidence(settings: Settings, ending: Ending) -> tuple[dict[str, Any] | None, dict[str, Any], str]:
-    """The judge's analysis, its curves, and what is missing of them (empty: nothing)."""
+def _evidence(settings: Settings, ending: Ending) -> tuple[dict[str, Any], str]:
+    """The judge's own report on its analysis, and what is missing of it (empty: nothing)."""
     if ending.outcome is Outcome.FIRST_RELEASE:
-        return None, {}, ""  # there was nothing to compare with
+        return {}, ""  # there was nothing to compare with
     try:
         with requests.Session() as session:
             session.trust_env = False  # it is on loopback: no proxy
-            found = _analysis(session, settings, ending)
-            if found is None:
-                return None, {}, ""
-            polls = _get(session, f"{settings.judge_url}/api/v1/analyses/{found['id']}/polls", {})
-        late = found.get("status") != "closed" and _now() - ending.ended < _SETTLES
-        return found, curves(found["policy"], polls), "the judge is still closing its analysis" if late else ""
+            seen = _analysis(session, settings, ending)
+        late = bool(seen) and seen["analysis"]["status"] != "closed" and _now() - ending.ended < _SETTLES
     except (CoalmineError, KeyError, TypeError) as error:
-        return None, {}, f"the judge's evidence: {getattr(error, 'what', None) or repr(error)}"
+        return {}, f"the judge's evidence: {getattr(error, 'what', None) or repr(error)}"
+    return seen, "the judge is still closing its analysis" if late else ""
 
 
-def _analysis(session: requests.Session, settings: Settings, ending: Ending) -> dict[str, Any] | None:
-    """The newest analysis of this release that was opened in the attempt's time."""
+def _analysis(session: requests.Session, settings: Settings, ending: Ending) -> dict[str, Any]:
+    """What the judge reports of the newest analysis of this release that was opened in the attempt's time."""
     wanted = {"namespace": ending.model, "name": ending.model, "limit": "20"}
     for found in _get(session, f"{settings.judge_url}/api/v1/analyses", wanted):
         of_this = found.get("release") == str(ending.release)
         if of_this and ending.started - 5.0 <= float(found["started"]) <= ending.ended + 5.0:
-            return dict(_get(session, f"{settings.judge_url}/api/v1/analyses/{found['id']}", {}))
-    return None
+            return dict(_get(session, f"{settings.judge_url}/api/v1/analyses/{found['id']}/report.json", {}))
+    return {}
+
+
+def _picture(facts: dict[str, Any]) -> bytes:
+    """The main plot, painted by a process that ends with it. Nothing where there is no evidence, or no painting it:
+    the report goes without.
+    """
+    if not facts["evidence"]:
+        return b""
+    given = {"title": f"{facts['model']} {facts['release']}", "analysis": facts["evidence"], "trace": facts["trace"]}
+    command = [sys.executable, "-I", "-m", "coalmine.judge.report"]
+    text = json.dumps(given | {"sentence": facts["sentence"]}).encode()
+    try:
+        return subprocess.run(command, input=text, capture_output=True, timeout=_PAINTING, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return b""
 
 
 def _get(session: requests.Session, url: str, params: dict[str, str]) -> Any:
@@ -160,9 +187,9 @@ def _now() -> float:
     return datetime.now(UTC).timestamp()
 
 
-def _put(path: Path, text: str) -> None:
+def _put(path: Path, content: str | bytes) -> None:
     """Whole or not at all: a report is read while it may be written again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
+    fresh.write_bytes(content if isinstance(content, bytes) else content.encode())
     fresh.replace(path)
