@@ -14,19 +14,20 @@ from coalmine.judge.policy import Against, Counts, Margins, MetricRules, Mix, Pa
 from coalmine.records import Poll
 
 Outcomes = NDArray[np.int64]
+_Counts = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What one poll adds: `counts` (s, 4) and `row` (s, width) to the series with the numbers `series` (s).
+    """What one poll adds: `counts` (s of 4) and `row` (s, width) to the series with the numbers `series` (s).
 
     `most` (width): what it would add had all failures that may be the canary's been the canary's; None where that is
     of no use (see series.weigh).
     """
 
     poll: Poll
-    series: list[int]
-    counts: Outcomes
+    series: slice
+    counts: list[_Counts]
     row: Floats
     most: Floats | None = None
 
@@ -38,21 +39,27 @@ def learn(
 
     `before` (J, S, 4) by metric: the counts that were known before.
     """
-    asked: dict[tuple[str, Margins], list[Outcomes]] = {}
+    asked: dict[tuple[str, Margins], list[_Counts]] = {}
+    dealt: dict[str, list[list[_Counts]]] = {}
     for name, polls in looks.items():
         rules = policy.metrics[name]
         if not isinstance(rules, Score):
-            asked.setdefault(_key(rules, policy.margins(name)), []).append(_asked(polls, rules).reshape(-1, 4))
+            dealt[name] = [_asked(poll, rules) for poll in polls]
+            mine = asked.setdefault(_key(rules, policy.margins(name)), [])
+            mine.extend(counts for each in dealt[name] for counts in each)
     found = {
-        key: iter(log_pmf(np.concatenate(parts), law=key[0], points=prior(key[1]).points))
-        for key, parts in asked.items()
+        key: iter(log_pmf(np.array(counts, dtype=np.int64), law=key[0], points=prior(key[1]).points))
+        for key, counts in asked.items()
     }
-    return {
-        name: _scored(polls, before[name])
-        if isinstance(rules := policy.metrics[name], Score)
-        else _dealt(polls, rules, found[_key(rules, policy.margins(name))])
-        for name, polls in looks.items()
-    }
+    learned = {}
+    for name, polls in looks.items():
+        rules = policy.metrics[name]
+        if isinstance(rules, Score):
+            learned[name] = _scored(polls, before[name])
+        else:
+            rows = found[_key(rules, policy.margins(name))]
+            learned[name] = [_dealt(p, rules, counts, rows) for p, counts in zip(polls, dealt[name], strict=True)]
+    return learned
 
 
 def _key(rules: MetricRules, margins: Margins) -> tuple[str, Margins]:
@@ -66,30 +73,23 @@ def is_alone(rules: MetricRules) -> bool:
     return rules.against is Against.BASELINE and rules.parts == ("",) and not isinstance(rules, kinds)
 
 
-def _asked(polls: Sequence[Poll], rules: MetricRules) -> Outcomes:
-    """What to ask the law for, (P, s, 4): each poll, of a mix also its complement, else perhaps its extreme."""
-    counts = np.array([(p.n_c, p.e_c, p.n_b, p.e_b) for p in polls], dtype=np.int64)
-    n_c, e_c, n_b, e_b = counts.T
+def _asked(poll: Poll, rules: MetricRules) -> list[_Counts]:
+    """What to ask the law for: the poll, of a mix also its complement, of a metric that is_alone its extreme."""
+    n_c, e_c, n_b, e_b = counts = (poll.n_c, poll.e_c, poll.n_b, poll.e_b)
     if isinstance(rules, Mix):
-        return np.stack([counts, np.column_stack([n_c, n_c - e_c, n_b, n_b - e_b])], axis=1)
+        return [counts, (n_c, n_c - e_c, n_b, n_b - e_b)]
     if not is_alone(rules):
-        return counts[:, None]
-    most = e_c + e_b if isinstance(rules, Counts | Paired) else np.minimum(e_c + e_b, n_c)
-    return np.stack([counts, np.column_stack([n_c, most, n_b, e_c + e_b - most])], axis=1)
+        return [counts]
+    most = e_c + e_b if isinstance(rules, Counts | Paired) else min(e_c + e_b, n_c)
+    return [counts, (n_c, most, n_b, e_c + e_b - most)]
 
 
-def _dealt(polls: Sequence[Poll], rules: MetricRules, rows: Iterator[Floats]) -> list[Learned]:
-    found = []
-    for poll, counts in zip(polls, _asked(polls, rules), strict=True):
-        mine = np.stack([next(rows) for _ in counts])
-        place = rules.parts.index(poll.part)
-        if isinstance(rules, Mix):
-            found.append(Learned(poll, [2 * place, 2 * place + 1], counts, mine))
-        elif is_alone(rules):
-            found.append(Learned(poll, [place], counts[:1], mine[:1], most=mine[1]))
-        else:
-            found.append(Learned(poll, [place], counts, mine))
-    return found
+def _dealt(poll: Poll, rules: MetricRules, asked: list[_Counts], rows: Iterator[Floats]) -> Learned:
+    place, first = rules.parts.index(poll.part), next(rows)
+    if isinstance(rules, Mix):
+        return Learned(poll, slice(2 * place, 2 * place + 2), asked, np.stack([first, next(rows)]))
+    most = next(rows) if is_alone(rules) else None
+    return Learned(poll, slice(place, place + 1), asked[:1], first[None], most=most)
 
 
 def _scored(polls: Sequence[Poll], before: Outcomes) -> list[Learned]:
@@ -98,7 +98,7 @@ def _scored(polls: Sequence[Poll], before: Outcomes) -> list[Learned]:
     found = []
     for p in polls:
         row = scores.score_row((p.n_c, p.e_c, p.q_c), (p.n_b, p.e_b, p.q_b), guesses=guesses)
-        found.append(Learned(p, [0], np.array([(p.n_c, p.e_c, p.n_b, p.e_b)], dtype=np.int64), row[None]))
+        found.append(Learned(p, slice(0, 1), [(p.n_c, p.e_c, p.n_b, p.e_b)], row[None]))
     return found
 
 

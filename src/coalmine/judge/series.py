@@ -118,7 +118,7 @@ def weigh(
         return compared(stack, margins, rules=rules, steps=steps)
 
     now, highest = (float(value) for value in after(np.stack([one.row[0], most])))
-    n_c, e_c, n_b, e_b = (int(value) for value in one.counts[0])
+    n_c, e_c, n_b, e_b = one.counts[0]
     events, m = isinstance(rules, Counts | Paired), e_c + e_b
     low, high = (0, m) if events else (max(0, m - n_b), min(m, n_c))
     if highest <= line or not (n_c and n_b) or not 0 < high - low <= _SUPPORT:

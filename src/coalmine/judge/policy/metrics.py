@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -57,7 +58,7 @@ class MetricRules(Part):
     tolerated_rate: Share | None = None
     poll_outcomes: Annotated[int, Field(ge=1, le=10_000, description="a poll waits for this many in each arm")] = 10
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """The series that make up the metric, each with polls of its own; ("",) where there is just one."""
         return ("",)
@@ -93,7 +94,7 @@ class Latency(MetricRules):
     share: Share = 0.1
     slice_requests: Annotated[int, Field(ge=1, description="a slice grows by whole seconds until it holds these")] = 5
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """The objective's edge is "", each other edge its own number of seconds."""
         return ("", *(f"{edge:g}" for edge in self.more_edges))
@@ -145,7 +146,7 @@ class Mix(MetricRules):
     odds_ratio_promote: Annotated[float, Field(gt=1, le=100)] = 3.0
     classes: Annotated[tuple[_Name, ...], Field(min_length=2, max_length=100)]
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """The classes."""
         return self.classes
@@ -196,7 +197,7 @@ class Resource(MetricRules):
     window_seconds: Annotated[float, Field(gt=0, description="growth is compared from window to window")] = 30.0
     growth_margin: Annotated[float, Field(ge=0, description="share of the level that a window may grow")] = 0.005
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """`limit` only where there is one."""
         return ("growth",) if self.limit is None else ("limit", "growth")
