@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from coalmine.judge.policy.metrics import Part
-from coalmine.judge.sources.profiles import PROFILES
-from coalmine.judge.sources.selectors import check
+from coalmine.judge.profiles import PROFILES
+from coalmine.judge.selectors import check
 
 
 class Query(Part):

@@ -29,7 +29,7 @@ class PushedOutcome(_Body):
     scores. A resource has a `value`, sampled at `t`; a class mix only `classes`, a map of counts.
     """
 
-    id: Annotated[str, Field(min_length=1, max_length=128, description="once for each event; a repetition is known")]
+    id: Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", description="a repetition is not counted")]
     t: Annotated[float, Field(gt=0, le=1e11, allow_inf_nan=False, description="Unix seconds")]
     metric: Annotated[str, Field(min_length=1, max_length=63)]
     arm: Literal["primary", "canary"]

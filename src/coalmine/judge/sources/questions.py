@@ -9,8 +9,8 @@ from coalmine.errors import BadInput
 from coalmine.judge.policy.metrics import Metric
 from coalmine.judge.policy.model import Policy
 from coalmine.judge.policy.prometheus import Query
-from coalmine.judge.sources.profiles import PROFILES
-from coalmine.judge.sources.selectors import ARMS, fill, split
+from coalmine.judge.profiles import PROFILES
+from coalmine.judge.selectors import ARMS, fill, split
 
 _NEEDED = {
     "errors": ("total", "bad"),
