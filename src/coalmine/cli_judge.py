@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from coalmine.judge.policy import Policy
     from coalmine.judge.simulate import Ramp
 
-_POLICY = "judge by this policy; may be repeated; default: the empty policy, or the one stored in --database"
-Policies = Annotated[list[Path] | None, typer.Option("--policy", help=_POLICY)]
+Policies = Annotated[
+    list[Path] | None, typer.Option("--policy", help="judge by this one; may be repeated; default: the empty policy")
+]
 Thresholds = Annotated[
     list[Path] | None, typer.Option("--flagger", help="a Canary whose own thresholds are a baseline; may be repeated")
 ]
@@ -30,7 +31,7 @@ Plot = Annotated[Path | None, typer.Option(help="draw it into this .svg or .png 
 Files = Annotated[list[Path] | None, typer.Argument(help="files of polls, or access logs: the first line tells")]
 Polls = Annotated[Path | None, typer.Option(help="a file of polls, one JSON line each")]
 ZTest = Annotated[bool, typer.Option("--z-test", help="a z-test at every look as a baseline")]
-Database = Annotated[str, typer.Option(help="a judge's database: a file of SQLite, or a URL")]
+Database = Annotated[str, typer.Option(help="a judge's database (a file of SQLite, or a URL), with its stored policy")]
 Analysis = Annotated[int | None, typer.Option(help="with --database: which of its analyses")]
 Prometheus = Annotated[str, typer.Option(help="read a range from the Prometheus at this URL")]
 Namespace = Annotated[str, typer.Option(help="with --prometheus: the canary's namespace")]

@@ -76,7 +76,7 @@ def _of_policy(name: str, recording: Recording, found: Backtest) -> Result:
     trace = tuple((t - recording.opened, log_e) for t, log_e in found.trace)
     after = None if verdict.decision is Decision.CONTINUE else verdict.t - recording.opened
     return Result(
-        recording.name, recording.outcome, name, verdict.decision, after, verdict.reason, found.cost, trace
+        recording.name, recording.outcome, name, verdict.decision, after, found.said, found.cost, trace
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ class Cost:
 @dataclass(frozen=True, slots=True)
 class Backtest:
     """What would have been decided, and since when. `left_out`: metrics of the policy that the recording does not
-    hold. `trace`: (t, ln of the mean e-value to roll back) at each look.
+    hold. `said`: the reason at the look that decided. `trace`: (t, ln of the mean e-value to roll back) at each look.
     """
 
     verdict: Verdict
@@ -42,6 +42,7 @@ class Backtest:
     left_out: tuple[str, ...]
     opened: float
     cost: Cost
+    said: str = ""
     trace: tuple[tuple[float, float], ...] = ()
 
 
@@ -71,18 +72,19 @@ def replay(recording: Recording, policy: Policy, *, where: str = "") -> Backtest
     judged = _without(policy, left_out)
     state, since, first = State(), recording.opened, None
     verdict = decide.judge(state, judged, recording.opened, opened=recording.opened)
-    trace = []
+    said, trace = verdict.reason, []
     for t, group in groupby(found, key=lambda poll: poll.t):
         state = fold_all(group, judged, state)
         now = decide.judge(state, judged, t, opened=recording.opened)
-        since = since if now.decision is verdict.decision else t
+        since, said = (since, said) if now.decision is verdict.decision else (t, now.reason)
         first = t if first is None and now.decision is Decision.PROMOTE else first
         verdict = now
         trace.append((t, now.log_e_mean))
     verdict = replace(verdict, t=verdict.t if state.latched is not None else since)
-    over = verdict.t if verdict.decision in (Decision.ROLLBACK, Decision.PROMOTE) else found[-1].t
+    decided = verdict.decision in (Decision.ROLLBACK, Decision.PROMOTE)
+    over, said = (verdict.t, said) if decided else (found[-1].t, verdict.reason)
     cost = cost_until(found, over, metric=main_metric(policy, found))
-    return Backtest(verdict, first, len(found), left_out, recording.opened, cost, tuple(trace))
+    return Backtest(verdict, first, len(found), left_out, recording.opened, cost, said, tuple(trace))
 
 
 def left_out_of(policy: Policy, recording: Recording) -> tuple[str, ...]:
