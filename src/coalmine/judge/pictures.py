@@ -12,7 +12,7 @@ from coalmine.files import write_whole
 from coalmine.judge.backtest import Result
 from coalmine.judge.plan import Outlook
 from coalmine.judge.report.chart import Axis, Drawing, Label, Path, Point, apart, svg, ticks
-from coalmine.judge.report.png import paint
+from coalmine.judge.report.pixels import paint
 
 _WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _BOTTOM = 900.0, 220.0, 60.0, 250.0, 30.0, 28.0
 _COLOURS, _MOST = 5, 8  # curves and panels that can still be told apart

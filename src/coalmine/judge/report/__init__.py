@@ -31,6 +31,6 @@ def html(facts: Facts) -> str:
 def png(facts: Facts) -> bytes:
     """The main plot with its verdict above it."""
     from coalmine.judge.report.picture import main_plot  # noqa: PLC0415 (as above)
-    from coalmine.judge.report.png import paint  # noqa: PLC0415 (as above)
+    from coalmine.judge.report.pixels import paint  # noqa: PLC0415 (as above)
 
     return paint(main_plot(facts["title"], facts["sentence"], facts["analysis"], facts["trace"]))

@@ -1,7 +1,7 @@
 """A drawing as plain shapes, and as inline SVG in the page's own colours. Pure: numbers in, text out.
 
 Colours are names (`ink`, `soft`, `rule`, `good`, `bad`, `c0` ... `c4`): in SVG they are the page's CSS variables and so
-follow light and dark; a PNG (`coalmine.judge.report.png`) takes the light ones.
+follow light and dark; a PNG (`coalmine.judge.report.pixels`) takes the light ones.
 """
 
 from __future__ import annotations

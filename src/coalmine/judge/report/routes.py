@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Path, Query
+from fastapi import FastAPI, Query
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from coalmine.judge import report, views
 from coalmine.judge.report import page, words
+from coalmine.judge.routes import MISSING, Number, find
 
 if TYPE_CHECKING:
     from coalmine.judge.desk import Desk
@@ -22,33 +24,33 @@ if TYPE_CHECKING:
 API = "/api/v1/analyses"
 _POLLS = 20  # on one page of the table
 _REMEMBERED = 8  # analyses whose polls are kept for whoever looks: they are read anew otherwise
-_Number = Annotated[int, Path(ge=1, lt=1 << 62)]
 
 
 def add(app: FastAPI, desk: Desk) -> None:
     """Routes: the report as HTML, JSON and PNG, and `/page` for the live page."""
     shelf = _Shelf(desk)
 
-    @app.get(f"{API}/{{number}}/report.html", response_class=HTMLResponse)
-    def as_html(number: _Number) -> Response:
+    @app.get(f"{API}/{{number}}/report.html", response_class=HTMLResponse, responses=MISSING, tags=["analyses"])
+    def as_html(number: Number) -> Response:
         return HTMLResponse(report.html(_facts(desk, number)), headers=_named(number, "html", inline=True))
 
-    @app.get(f"{API}/{{number}}/report.json")
-    def as_json(number: _Number) -> Any:
+    @app.get(f"{API}/{{number}}/report.json", responses=MISSING, tags=["analyses"])
+    def as_json(number: Number) -> Any:
         return JSONResponse(_finite(_facts(desk, number)))
 
     @app.get(
         f"{API}/{{number}}/report.png",
         response_class=Response,
-        responses={200: {"content": {"image/png": {}}}},
+        responses={200: {"content": {"image/png": {}}}, **MISSING},
+        tags=["analyses"],
     )
-    def as_png(number: _Number) -> Response:
+    def as_png(number: Number) -> Response:
         return Response(report.png(_facts(desk, number)), media_type="image/png", headers=_named(number, "png"))
 
     @app.get("/page", response_class=HTMLResponse, include_in_schema=False)
     def inside(
-        analysis: Annotated[int, Query(ge=0, lt=1 << 62)] = 0,
-        polls: Annotated[int, Query(ge=0, lt=1 << 62)] = 0,
+        analysis: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+        polls: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
         history: Annotated[int, Query(ge=1, le=1000)] = 10,
     ) -> Response:
         rows = desk.store.analyses(limit=history + 1)
@@ -64,25 +66,29 @@ class _Shelf:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._kept: dict[int, list[Poll]] = {}
+        self._lock = threading.Lock()
 
     def polls(self, number: int, *, upto: int) -> dict[str, Any]:
         """Newest first, those before number `upto` of the analysis (0: the newest), counted from its first."""
-        known = self._kept.pop(number, [])
-        known = known + self._desk.store.polls(number, after=len(known))
-        while len(self._kept) >= _REMEMBERED:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept[number] = known
+        known = self._known(number)
         end = min(upto, len(known)) or len(known)
         start = max(0, end - _POLLS)
         rows = [{"number": place + 1, **asdict(known[place])} for place in range(end - 1, start - 1, -1)]
         newer = 0 if end + _POLLS >= len(known) else end + _POLLS
         return {"rows": rows, "total": len(known), "end": end, "start": start, "newer": newer, "upto": upto}
 
+    def _known(self, number: int) -> list[Poll]:
+        with self._lock:
+            known = self._kept.pop(number, [])
+            known = known + self._desk.store.polls(number, after=len(known))
+            while len(self._kept) >= _REMEMBERED:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[number] = known
+            return known
+
 
 def _facts(desk: Desk, number: int) -> dict[str, Any]:
-    live = desk.find(number)
-    if live is None:
-        raise HTTPException(404, f"there is no analysis {number}")
+    live = find(desk, number)
     overrides = [asdict(said) for said in desk.store.overrides(number)]
     return report.facts(live, desk.clock(), events=desk.store.events(number), overrides=overrides)
 
