@@ -73,13 +73,14 @@ class Growth:
         if not all(self.last.get(arm) for arm in _ARMS):
             self.start = None
             return []
+        until = min(max(t for t, _ in self.last[arm].values()) for arm in _ARMS)  # samples of both arms reach so far
         if self.start is None:
-            self._begin(now)
+            self._begin(until)
             return []
-        if now - self.start < rules.window_seconds:
+        if until - self.start < rules.window_seconds:
             return []
         canary, primary = (self._grown(arm) for arm in _ARMS)
-        self._begin(now)
+        self._begin(until)
         if canary is None or primary is None:
             return []
         apart = canary[0] - primary[0]
@@ -88,8 +89,8 @@ class Growth:
             Counted("primary", "growth", 1, int(-apart > rules.growth_margin * primary[1])),
         ]
 
-    def _begin(self, now: float) -> None:
-        self.start = now
+    def _begin(self, start: float) -> None:
+        self.start = start
         self.before = {arm: {key: list(at) for key, at in self.last[arm].items()} for arm in _ARMS}
 
     def _grown(self, arm: str) -> tuple[float, float] | None:
