@@ -76,13 +76,18 @@ class Store:
             known = _url(url)
             shown = known.render_as_string()
             self.engine = sa.create_engine(known, pool_pre_ping=True, connect_args=_arguments(known))
-            if known.get_backend_name() == "sqlite":
-                sa.event.listen(self.engine, "connect", _wal)
-            prepare(self.engine)
         except (sa.exc.SQLAlchemyError, ImportError) as error:
-            remedy = "name one that can be written; PostgreSQL needs pip install 'coalmine[judge,postgres]'"
-            cause = getattr(error, "orig", None) or error
-            raise BadInput(f"the judge's database does not open: {cause}", where=shown, remedy=remedy) from error
+            raise _unopened(error, shown) from error
+        if known.get_backend_name() == "sqlite":
+            sa.event.listen(self.engine, "connect", _wal)
+        try:
+            prepare(self.engine)
+        except BadInput:
+            self.engine.dispose()
+            raise
+        except sa.exc.SQLAlchemyError as error:
+            self.engine.dispose()
+            raise _unopened(error, shown) from error
 
     def close(self) -> None:
         self.engine.dispose()
@@ -193,6 +198,12 @@ def database_url(database: str) -> str:
     except OSError as error:
         raise BadInput(str(error), where=database, remedy="name a folder that can be written") from error
     return f"sqlite:///{Path(database).absolute()}"
+
+
+def _unopened(error: Exception, shown: str) -> BadInput:
+    remedy = "name one that can be written; PostgreSQL needs pip install 'coalmine[judge,postgres]'"
+    cause = getattr(error, "orig", None) or error
+    return BadInput(f"the judge's database does not open: {cause}", where=shown, remedy=remedy)
 
 
 def _url(text: str) -> sa.URL:

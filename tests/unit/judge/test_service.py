@@ -13,9 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from coalmine.errors import BadInput
 from coalmine.judge.service import open_desk
-from unit.judge.running import KEY, Running, judge, line
-
-NEW, OLD = "m2-abcdef0", "m1-abcdef0"
+from unit.judge.running import KEY, NEW, OLD, Running, Traffic, begin, judge, line, settled
 
 
 @pytest.fixture
@@ -29,34 +27,6 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One process for the tests that leave nothing behind."""
     with judge(tmp_path_factory.mktemp("calm")) as process:
         yield process
-
-
-class Traffic:
-    """120 requests a second in the log's own time, which ends about now."""
-
-    def __init__(self, running: Running, *, behind: float = 60.0, seed: int = 1) -> None:
-        self.running, self.t, self.rng, self.epoch = running, time.time() - behind, random.Random(seed), 1
-
-    def step(self, weight: int, seconds: float, *, bad: float = 0.0, canary: str = NEW, primary: str = OLD) -> None:
-        self.epoch += 1
-        self.more(weight, seconds, bad=bad, canary=canary, primary=primary)
-
-    def more(self, weight: int, seconds: float, *, bad: float = 0.0, canary: str = NEW, primary: str = OLD) -> None:
-        lines = []
-        for _ in range(int(120 * seconds)):
-            self.t += 1 / 120
-            is_canary = self.rng.random() < weight / 100
-            failed = self.rng.random() < bad and (is_canary or weight == 0)
-            arm, release = ("canary", canary) if is_canary else ("primary", primary)
-            status = 500 if failed else 200
-            lines.append(line(round(self.t, 3), arm, release, weight=weight, epoch=self.epoch, status=status))
-        self.running.write(*lines)
-
-
-def begin(running: Running, **more: object) -> None:
-    assert running.hook("confirm-rollout", **more)[0] == 200
-    assert running.hook("pre-rollout", **more)[0] == 200
-    assert running.hook("confirm-traffic-increase", **more) == (200, "earned\n")
 
 
 def test_a_healthy_release_earns_its_steps_and_is_promoted(running: Running) -> None:
@@ -162,34 +132,33 @@ def test_people_roll_back_what_no_technical_metric_sees(running: Running, tmp_pa
     assert text.startswith("canary thumbs down ")
 
 
-def settled(running: Running) -> dict[str, object]:
-    """What must be equal to the last bit, whoever computed it."""
-    found = running.analysis()
-    return {key: found[key] for key in ("decision", "reason", "metrics", "log_e_mean", "weights", "steps", "failed")}
-
-
 @pytest.mark.slow
-def test_killed_and_started_again_it_says_the_same_and_counts_nothing_twice(running: Running) -> None:
-    begin(running)
-    traffic = Traffic(running)
-    for weight in (10, 30):
-        traffic.step(weight, 4)
-        running.hook("event")
-        before = settled(running)
-        running.kill()
-        running.start()
-        assert settled(running) == before
-        running.kill()
-        traffic.more(weight, 3)
-        running.start()
-        running.hook("rollout")
-    traffic.step(50, 6)
-    running.hook("rollout")
-    found = running.analysis()
-    assert found["canary_requests"] == running.log.read_text().count('"arm": "canary"')
-    running.kill()
-    running.start()
-    assert settled(running)["metrics"] == found["metrics"]
+def test_killed_at_any_moment_it_ends_with_the_same_polls_and_verdict(database: str, tmp_path: Path) -> None:
+    """kill -9 while lines come in, six times: no poll is lost or doubled, the verdict is the same to the last bit."""
+    (tmp_path / "calm").mkdir()
+    (tmp_path / "killed").mkdir()
+    with judge(tmp_path / "calm") as calm, judge(tmp_path / "killed", database=database) as killed:
+        begin(calm)
+        begin(killed)
+        # Ahead of the wall clock: only the log itself says when a poll is cut.
+        traffic = Traffic(calm, behind=-3600.0, seed=3)
+        rng = random.Random(3)
+        for weight in (10, 10, 30, 30, 50, 50):
+            traffic.step(weight, 4, bad=0.004)
+            whole = calm.log.read_text()
+            part = whole[len(killed.log.read_text()) if killed.log.exists() else 0 :]
+            cut = rng.randrange(len(part))  # mostly in the middle of a line
+            killed.write(part[:cut])
+            time.sleep(rng.random())
+            killed.kill()
+            killed.write(part[cut:])
+            killed.start()
+        for process in (calm, killed):
+            process.hook("rollout")
+        assert killed.polls() == calm.polls()
+        assert settled(killed) == settled(calm)
+        routed = calm.log.read_text().count('"arm": "canary"')
+        assert (killed.analysis()["canary_requests"], calm.analysis()["canary_requests"]) == (routed, routed)
 
 
 @pytest.mark.parametrize(
