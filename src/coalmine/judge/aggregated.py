@@ -26,7 +26,7 @@ def count_outcomes(
     """The polls that `items` complete, in order. What fits no metric or part of `policy` is skipped and counted."""
     polls: list[Poll] = []
     for item in sorted(items, key=lambda item: (item.t, item.arm != "canary")):
-        if known.ended:
+        if known.has_ended():
             break
         if known.canary and known.canary != f"{item.namespace}/{item.name}":
             continue
@@ -56,7 +56,7 @@ def _follow(known: Known, item: Outcomes, *, shadow: bool) -> int | None:
             known.meet(item.release, t=item.t, n=item.n)
         else:
             known.assume(t=item.t)
-        if known.ended or item.release not in ("", known.release):
+        if known.has_ended() or item.release not in ("", known.release):
             return None
     elif known.release and item.release == known.release and known.baking is None:
         known.baking = item.t

@@ -8,31 +8,26 @@ So a judge that was killed and started again cuts the same polls from the same l
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
+from coalmine.judge import slices
 from coalmine.judge.aggregated import count_outcomes
+from coalmine.judge.cutting import Found, Rules, Run
+from coalmine.judge.exposed import Exposed
 from coalmine.judge.fold import BAKED
-from coalmine.judge.known import Known
+from coalmine.judge.known import NOWHERE, Known
 from coalmine.judge.pending import LONGEST_POLL, Pending
 from coalmine.judge.policy import Errors, Latency, Policy
-from coalmine.judge.sources import Label, Line, Outcomes
+from coalmine.judge.slices import Closed, Slice, Timed
+from coalmine.judge.sources import Label, Line, Lines, Outcomes, user_number
+from coalmine.judge.sources.lines import Bools, Ints
 from coalmine.records import Poll
 
 _SILENT = 1.0  # seconds without a line after which no more lines with the last `t` can come
-
-
-@dataclass(slots=True)
-class Slice:
-    """An open slice of one arm: whole seconds until it holds enough requests."""
-
-    second: int
-    step: int
-    epoch: int
-    n: int = 0
-    slow: int = 0
 
 
 @dataclass(slots=True)
@@ -41,66 +36,94 @@ class Counting(Known):
 
     pending: dict[str, Pending] = field(default_factory=dict)
     slices: dict[str, Slice] = field(default_factory=dict)
+    users: Exposed = field(default_factory=Exposed)  # where the policy's unit is the user
 
     def dump(self) -> dict[str, Any]:
-        return asdict(self)
+        flat = {item.name: getattr(self, item.name) for item in fields(self)}
+        pending = {name: asdict(value) for name, value in self.pending.items()}
+        slices = {name: asdict(value) for name, value in self.slices.items()}
+        return {**flat, "pending": pending, "slices": slices, "users": self.users.dump()}
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Counting:
         """What `dump` gave, or an older version's: what that did not know yet is as in a new analysis."""
         known = {name: data[name] for name in (item.name for item in fields(cls)) if name in data}
         pending = {name: Pending.load(value) for name, value in data["pending"].items()}
-        slices = {name: Slice(**value) for name, value in data["slices"].items()}
-        return cls(**{**known, "pending": pending, "slices": slices})
+        opened = {name: slices.load(value) for name, value in data["slices"].items()}
+        users = Exposed.load(data["users"]) if "users" in data else Exposed()
+        return cls(**{**known, "pending": pending, "slices": opened, "users": users})
 
     # ---- requests ----
 
     def lines(self, lines: Iterable[Line], policy: Policy) -> list[Poll]:
         """Count `lines`; the polls that they complete, in order."""
+        columns = (lines if isinstance(lines, Lines) else Lines.of(lines)).of_canary(self.canary)
         polls: list[Poll] = []
-        for line in lines:
-            if self.ended:
-                break
-            polls += self._line(line, policy)
+        begin = 0
+        while begin < len(columns) and not self.has_ended():
+            first = columns[begin]
+            changed = self.follow(first)
+            self.step(first)
+            end = begin + 1 if self.has_ended() else self.next_news(columns, begin + 1)
+            polls += self._run(columns[begin:end], policy, changed=changed)
+            begin = end
         return polls
 
-    def _line(self, line: Line, policy: Policy) -> list[Poll]:
-        changed = self.follow(line)
-        step = self.step(line)
-        polls = self._cut_all(policy, line, changed=changed)
-        if step is None:
-            return polls
-        canary = line.arm == "canary" or step == BAKED
-        if canary:
-            self.count_canary(step, n=1, failed=0)
-        for name, metric in policy.metrics.items():
+    def _run(self, lines: Lines, policy: Policy, *, changed: bool) -> list[Poll]:
+        """Lines in which nothing new is learnt of weights and releases."""
+        self.seen = max(self.seen, float(lines.t.max()))
+        step = self.steps(lines)
+        routed = step != NOWHERE
+        canary = lines.to_canary | (step == BAKED)
+        for value in np.unique(step[canary & routed]).tolist():
+            self.count_canary(value, n=int(np.count_nonzero(canary & (step == value))), failed=0)
+        once = self._units(lines, routed, policy)
+        polls: list[tuple[int, int, list[Poll]]] = []
+        for order, (name, metric) in enumerate(policy.metrics.items()):
             if isinstance(metric, Errors):
-                bad = line.status >= 500 or line.status == 499 or line.upstream_failed or line.status in metric.also_bad
-                self._pending(name).add(line.t, step, canary=canary, e=bad)
-                self.failed += bad and canary
-            elif isinstance(metric, Latency) and line.status < 400 and line.seconds is not None:
-                self._slice(name, metric, line, step=step, canary=canary)
-        return polls
+                bad = is_bad(lines, metric)
+                self.failed += int(np.count_nonzero(bad & canary & routed))
+                at = np.flatnonzero(once)
+                found = Found(at, lines.t[at], step[at], canary[at], (bad[at],))
+            elif isinstance(metric, Latency):
+                found = self._slices(name, metric, lines, step=step, canary=canary)
+            else:
+                continue
+            if not len(found.at) and name not in self.pending:
+                continue
+            rules = Rules(name, metric.parts, metric.poll_outcomes, policy.poll_seconds)
+            run = Run(self._pending(name), lines.t, found, rules=rules)
+            polls += [(line, order, cut) for line, cut in run.cut(changed=changed)]
+        return [poll for _, _, cut in sorted(polls, key=lambda found: found[:2]) for poll in cut]
 
-    def _slice(self, name: str, metric: Latency, line: Line, *, step: int, canary: bool) -> None:
-        key = f"{name}/{'canary' if canary else 'primary'}"
-        slice_ = self.slices.get(key)
-        if slice_ is not None and slice_.epoch > line.epoch:
-            return
-        if slice_ is not None and (
-            slice_.step != step or (line.t >= slice_.second + 1 and slice_.n >= metric.slice_requests)
-        ):
-            self._close(name, metric, slice_, canary=canary)
-            slice_ = None
-        if slice_ is None:
-            slice_ = self.slices[key] = Slice(math.floor(line.t), step, line.epoch)
-        slice_.n += 1
-        slice_.slow += line.seconds is not None and line.seconds > metric.edge_seconds
+    def _units(self, lines: Lines, routed: Bools, policy: Policy) -> Bools:
+        """The lines that are a unit's outcome: every request, or each user's first one."""
+        if policy.unit == "request":
+            return routed
+        self.skipped += int(np.count_nonzero(routed & (lines.user == 0)))
+        return self.users.meet(np.where(routed, lines.user, np.uint64(0)), lines.t)
 
-    def _close(self, name: str, metric: Latency, slice_: Slice, *, canary: bool) -> None:
-        if slice_.n >= metric.slice_requests:
-            slow = slice_.slow > metric.share * slice_.n
-            self._pending(name).add(float(slice_.second + 1), slice_.step, canary=canary, e=slow)
+    def _slices(self, name: str, metric: Latency, lines: Lines, *, step: Ints, canary: Bools) -> Found:
+        timed = (step != NOWHERE) & (lines.status < 400) & ~np.isnan(lines.seconds)
+        closed: list[Closed] = []
+        for arm in (True, False):
+            key = f"{name}/{'canary' if arm else 'primary'}"
+            at = np.flatnonzero(timed & (canary == arm))
+            mine = Timed(at, lines.t[at], step[at], lines.epoch[at], lines.seconds[at], canary=arm)
+            opened, outcomes = slices.close(self.slices.get(key), mine, metric)
+            closed += outcomes
+            if opened is not None:
+                self.slices[key] = opened
+        closed.sort(key=lambda outcome: outcome.at)
+        return Found(
+            at=np.array([outcome.at for outcome in closed], dtype=np.int64),
+            t=np.array([outcome.t for outcome in closed], dtype=np.float64),
+            step=np.array([outcome.step for outcome in closed], dtype=np.int64),
+            canary=np.array([outcome.canary for outcome in closed], dtype=np.bool_),
+            bad=tuple(
+                np.array([outcome.bad[edge] for outcome in closed], dtype=np.bool_) for edge in range(len(metric.parts))
+            ),
+        )
 
     # ---- votes and counts ----
 
@@ -110,7 +133,7 @@ class Counting(Known):
         polls: list[Poll] = []
         for label in labels:
             step = self.routed_in(label)
-            if step is None:
+            if step is None or not self._votes(label, policy):
                 continue
             for name in names:
                 pending = self._pending(name)
@@ -118,6 +141,14 @@ class Counting(Known):
                     polls += pending.cut(name)
                 pending.add(label.t, step, canary=label.release == self.release, e=not label.good)
         return polls
+
+    def _votes(self, label: Label, policy: Policy) -> bool:
+        """Whether it counts: where users are the unit, only a user's first vote soon after the first exposure."""
+        if policy.unit == "request":
+            return True
+        if not label.user:
+            self.skipped += 1
+        return self.users.vote(user_number(label.user), label.t, policy.unit_window_seconds)
 
     def outcomes(self, items: Sequence[Outcomes], policy: Policy) -> list[Poll]:
         """Count what Prometheus or a push has counted, for any kind of metric; the polls completed, in order."""
@@ -136,17 +167,11 @@ class Counting(Known):
                 polls += pending.cut(name)
         return polls
 
-    def _cut_all(self, policy: Policy, line: Line, *, changed: bool) -> list[Poll]:
-        polls: list[Poll] = []
-        for name, metric in policy.metrics.items():
-            pending = self.pending.get(name)
-            if pending is None or not pending.cells or line.t <= pending.t:
-                continue
-            if isinstance(metric, Errors | Latency) and (
-                changed or pending.is_due(line.t, metric.poll_outcomes, policy.poll_seconds)
-            ):
-                polls += pending.cut(name)
-        return polls
-
     def _pending(self, name: str) -> Pending:
         return self.pending.setdefault(name, Pending())
+
+
+def is_bad(lines: Lines, metric: Errors) -> Bools:
+    """5xx, a client that gave up waiting, a failure of the upstream, and what the policy adds."""
+    bad: Bools = (lines.status >= 500) | (lines.status == 499) | lines.upstream_failed
+    return bad | np.isin(lines.status, metric.also_bad) if metric.also_bad else bad

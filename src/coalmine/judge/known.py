@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from coalmine.judge.fold import BAKED
-from coalmine.judge.sources import Label, Line
+import numpy as np
 
+from coalmine.judge.fold import BAKED
+from coalmine.judge.sources import Label, Line, Lines
+from coalmine.judge.sources.lines import Ints
+
+NOWHERE = -2  # the step of a line that counts for nothing
 _STRANGERS = 100  # more canary requests than this to another release than the hint's: the hint is wrong
 _UNNAMED = "canary"  # a canary of which nobody says which release it is
 
@@ -39,8 +43,7 @@ class Known:
     failed: int = 0  # canary requests that failed, bake included
     skipped: int = 0  # counts and lines that could belong to no metric or unit of the policy
 
-    @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether nothing more can count: another canary runs."""
         return self.over or bool(self.superseded)
 
@@ -99,6 +102,36 @@ class Known:
         if line.release not in self.baseline:
             self.baseline.append(line.release)
         return line.weight
+
+    def steps(self, lines: Lines) -> Ints:
+        """`step` for each line, NOWHERE where it counts for nothing. Shape (N,). Nothing is learnt."""
+        step = np.full(len(lines), NOWHERE, dtype=np.int64)
+        if not self.release:
+            return step
+        own = lines.release == lines.code(self.release)
+        stale = (lines.epoch > 0) & (lines.epoch <= self.after_epoch)
+        routed = (lines.weight > 0) & np.where(lines.to_canary, own, ~own & ~stale)
+        step[routed] = lines.weight[routed]
+        step[own & ~lines.to_canary] = BAKED
+        return step
+
+    def next_news(self, lines: Lines, begin: int) -> int:
+        """The first line from `begin` on that tells something new of weights or releases; len(lines) if none does."""
+        rest = lines[begin:]
+        own = rest.release == rest.code(self.release) if self.release else np.zeros(len(rest), dtype=np.bool_)
+        timely = rest.epoch >= self.epoch
+        news = timely & ((rest.epoch > self.epoch) | (rest.weight != self.weight))
+        if not self.release or self.assumed or self.exposed is None:
+            news |= timely & rest.to_canary
+        else:
+            news |= timely & rest.to_canary & ~own
+        if self.release:
+            if self.baking is None:
+                news |= timely & ~rest.to_canary & own
+            known = np.isin(rest.release, [rest.code(name) for name in self.baseline])
+            stale = (rest.epoch > 0) & (rest.epoch <= self.after_epoch)
+            news |= ~rest.to_canary & ~own & ~known & ~stale & (rest.weight > 0)
+        return begin + int(np.argmax(news)) if news.any() else len(lines)
 
     def routed_in(self, label: Label) -> int | None:
         """The step in which a vote's prediction was routed; None where it was nobody's here."""

@@ -6,8 +6,13 @@ the same transaction as what was counted from it, so that nothing is counted twi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from coalmine.judge.sources.lines import Line, Lines, user_number
+
+__all__ = ["Batch", "Label", "Line", "Lines", "Outcomes", "Position", "Source", "user_number"]
 
 Position = dict[str, int | str]
 Item_co = TypeVar("Item_co", covariant=True)
@@ -17,7 +22,7 @@ Item_co = TypeVar("Item_co", covariant=True)
 class Batch(Generic[Item_co]):
     """What was new, where to read on, whether there is more at once, and what could not be read."""
 
-    items: tuple[Item_co, ...]
+    items: Sequence[Item_co]
     position: Position | None
     more: bool = False
     skipped: int = 0
@@ -27,20 +32,6 @@ class Source(Protocol[Item_co]):
     """One method: read on from `position` (None: from now)."""
 
     def read(self, position: Position | None) -> Batch[Item_co]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One request as the edge saw it. `seconds` is the service's own time where it reported one."""
-
-    t: float
-    arm: str  # "primary" or "canary"
-    release: str
-    weight: int
-    epoch: int
-    status: int
-    upstream_failed: bool
-    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,11 +37,12 @@ class Votes:
         if newest < after:
             after = 0  # the store was begun anew
         rows = database.execute(
-            "SELECT seq, release, predicted_at, t, good FROM votes WHERE seq > ? ORDER BY seq LIMIT ?", (after, _LIMIT)
+            "SELECT seq, release, predicted_at, t, good, user FROM votes WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, _LIMIT),
         ).fetchall()
         labels = tuple(
-            Label(release=str(release), predicted_at=float(made), t=float(t), good=bool(good))
-            for _, release, made, t, good in rows
+            Label(release=str(release), predicted_at=float(made), t=float(t), good=bool(good), user=str(user or ""))
+            for _, release, made, t, good, user in rows
             if good is not None
         )
         return Batch(labels, {"seq": int(rows[-1][0]) if rows else after}, more=len(rows) == _LIMIT)
