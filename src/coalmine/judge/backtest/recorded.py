@@ -74,7 +74,7 @@ def from_database(url: str, analysis: int) -> tuple[Recording, str]:
         store.close()
     if row is None or not polls:
         what = "no such analysis" if row is None else "no poll was cut in this analysis"
-        raise BadInput(what, where=f"--analysis {analysis}", remedy="the judge's /api/analyses lists what there is")
+        raise BadInput(what, where=f"--analysis {analysis}", remedy="the judge's /api/v1/analyses lists what there is")
     return Recording(f"{row.namespace}/{row.name} {analysis}", polls, row.opened, row.outcome), row.policy
 
 
