@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coalmine.judge import evidence
+from coalmine.judge.fold import rollback_weights
 from coalmine.judge.policy import Against, Margins, Policy
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+LONGEST_SUPPORT = 256  # as in series: beyond it nothing is raised
 
 
 @lru_cache(maxsize=200_000)
@@ -39,6 +41,9 @@ class Batch:
     counts: Ints = field(init=False)
     by_step: Floats = field(init=False)  # (runs, steps): ln E to roll back since each step began
     seen: Ints = field(init=False)  # steps so far
+    boost: Floats = field(init=False)  # (runs,): ln of what was raised on top of the evidence
+    weight: float = field(init=False)
+    line: float = field(init=False)  # ln of the evidence with which this metric alone has the release rolled back
 
     def __post_init__(self) -> None:
         shape = (self.runs, len(self.steps))
@@ -46,6 +51,9 @@ class Batch:
         self.counts = np.zeros((*shape, 4), dtype=np.int64)
         self.by_step = np.zeros(shape)
         self.seen = np.zeros(self.runs, dtype=np.int64)
+        self.boost = np.zeros(self.runs)
+        self.weight = rollback_weights(self.policy, baked=False)[self.metric]
+        self.line = -math.log(self.policy.alpha) - math.log(self.weight)
 
     @property
     def margins(self) -> Margins:
@@ -66,21 +74,46 @@ class Batch:
         teaches = (polls[:, 0] > 0) & (polls[:, 2] > 0) & (polls[:, 1] + polls[:, 3] > 0)
         if self.against is Against.TOLERATED or not teaches.any():
             return
-        which, row = which[teaches], row[teaches]
-        outcomes, back = np.unique(polls[teaches], axis=0, return_inverse=True)
-        points = self.prior.points
-        laws = [
-            evidence.fnch_log_pmf((int(n_c), int(e_c), int(n_b), int(e_b)), points) for n_c, e_c, n_b, e_b in outcomes
-        ]
-        law = np.stack(laws)[back.reshape(-1)]
+        which, row, polls = which[teaches], row[teaches], polls[teaches]
+        if self.against is Against.BASELINE:
+            self._raise(which, polls, row)
+        outcomes, back = np.unique(polls, axis=0, return_inverse=True)
+        law = evidence.fnch_log_pmf(outcomes, self.prior.points)[back.reshape(-1)]
         for step in range(int(row.max()) + 1):
             reached = row >= step
             runs = which[reached]
             self.since[runs, step] += law[reached]
             self.by_step[runs, step] = evidence.log_e_rollback(self.since[runs, step], self.prior)
 
+    def _raise(self, which: Ints, polls: Ints, row: Ints) -> None:
+        """What is not lost by overshooting the line (evidence.overshoot). No outcome raises the evidence by more than
+        1 over its null probability, so only where the rarest one could reach the line is there anything to find.
+        """
+        n_c, bad, n_b = polls[:, 0], polls[:, 1] + polls[:, 3], polls[:, 2]
+        most = np.minimum(bad, n_c)
+        span = most - np.maximum(0, bad - n_b)
+        rarest = np.stack([n_c, most, n_b, bad - most], axis=1)
+        outcomes, back = np.unique(rarest, axis=0, return_inverse=True)
+        null = evidence.fnch_log_pmf(outcomes, self.prior.points[-2:-1])[back.reshape(-1), 0]
+        room = self.line - self.boost[which] - self._mixed(self.by_step[which], self.seen[which])
+        for i in np.flatnonzero((room > 0) & (-null > room) & (span > 0) & (span <= LONGEST_SUPPORT)):
+            support = np.arange(most[i] - span[i], most[i] + 1)
+            rest = np.full(support.size, 1)
+            every = np.stack([rest * n_c[i], support, rest * n_b[i], bad[i] - support], axis=1)
+            self.boost[which[i]] += self._raised(int(which[i]), every, int(row[i]), room=float(room[i]))
+
+    def _raised(self, run: int, every: Ints, row: int, *, room: float) -> float:
+        """ln of the boost of one run's poll, given all that it could have been."""
+        law = evidence.fnch_log_pmf(every, self.prior.points)
+        after = np.repeat(self.by_step[[run]], len(every), axis=0)
+        for step in range(row + 1):
+            after[:, step] = evidence.log_e_rollback(self.since[run, step] + law, self.prior)
+        seen = self.seen[[run]]
+        gains = self._mixed(after, np.repeat(seen, len(every))) - self._mixed(self.by_step[[run]], seen)
+        return evidence.log_boost(law[:, -2], gains, room)
+
     def log_e(self, which: Ints) -> Floats:
-        """ln E to roll back of each run of `which`."""
+        """ln E to roll back of each run of `which`, without the boost."""
         found = []
         if self.against is not Against.TOLERATED:
             found.append(self._mixed(self.by_step[which], self.seen[which]))
@@ -91,13 +124,16 @@ class Batch:
             found.append(self._mixed(np.asarray(own).reshape(which.size, -1), self.seen[which]))
         return np.asarray(np.minimum.reduce(found))
 
-    def fires(self, which: Ints, needed: float) -> Mask:
-        """Whose ln E has reached `needed`; against both, the second is computed only where the first has."""
+    def fires(self, which: Ints) -> Mask:
+        """Where the mean over all metrics has reached 1/alpha, the others being 1. Against both, the second e-value is
+        computed only where the first is large enough.
+        """
+        needed = math.log((1.0 / self.policy.alpha - (1.0 - self.weight)) / self.weight)
         fires = np.ones(which.size, dtype=np.bool_)
         if self.against is not Against.TOLERATED:
-            fires = self._mixed(self.by_step[which], self.seen[which]) >= needed
+            fires = self._mixed(self.by_step[which], self.seen[which]) + self.boost[which] >= needed
         if self.against is not Against.BASELINE and fires.any():
-            fires[fires] = self.log_e(which[fires]) >= needed
+            fires[fires] = self.log_e(which[fires]) >= needed  # never raised
         return fires
 
     def _mixed(self, by_step: Floats, seen: Ints) -> Floats:

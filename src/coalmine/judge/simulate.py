@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coalmine.errors import BadInput
-from coalmine.judge.counting import LONGEST_POLL
-from coalmine.judge.fold import rollback_weights
 from coalmine.judge.manyfold import Batch
+from coalmine.judge.pending import LONGEST_POLL
 from coalmine.judge.policy import Policy, Role
 from coalmine.records import Decision
 
@@ -189,13 +188,8 @@ class _Course:
         self.pending[which] = 0
         self.begun[which] = t
         self.first[which] = np.where(np.isnan(self.first[which]), t, self.first[which])
-        fired = which[self.batch.fires(which, self._needed())]
+        fired = which[self.batch.fires(which)]
         self.decision[fired], self.t[fired] = Decision.ROLLBACK, t
-
-    def _needed(self) -> float:
-        """ln E of this metric at which the mean over all metrics reaches 1/alpha, the others being 1."""
-        weight = rollback_weights(self.policy, baked=False)[self.batch.metric]
-        return math.log((1.0 / self.policy.alpha - (1.0 - weight)) / weight)
 
     def _earned(self) -> NDArray[np.bool_]:
         """Enough outcomes at this weight, and the next step would not cost too much."""
