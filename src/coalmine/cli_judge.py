@@ -15,7 +15,7 @@ from coalmine.errors import BadInput
 
 if TYPE_CHECKING:
     from coalmine.judge.backtest import Flagger
-    from coalmine.judge.backtest.compare import Reader
+    from coalmine.judge.backtest.compare import Compared, Reader
     from coalmine.judge.explain import Finding
     from coalmine.judge.plan import Question
     from coalmine.judge.policy import Policy
@@ -75,7 +75,7 @@ def backtest(
     read, stored = _recorded(paths, database, analysis, place)
     policies, rules = _policies(policy, stored=stored), [judge.load_flagger(path) for path in flagger or ()]
     found = judge.compare(read, policies, flagger=rules, z_test=z_test)
-    findings = _findings(policies, rules, held=found.held)
+    findings = _findings(policies, rules, found=found)
     if plot is not None:
         from coalmine.judge import pictures
 
@@ -221,18 +221,21 @@ def _findings(
     policies: Sequence[tuple[str, Policy]],
     rules: Sequence[Flagger],
     *,
-    held: frozenset[str] | None = None,
+    found: Compared | None = None,
     question: Question | None = None,
     votes: float | None = None,
 ) -> list[tuple[str, Finding]]:
-    """Of each policy, then of each Canary."""
+    """Of each policy, then of each Canary. What was decided on record was possible: there the traffic says nothing."""
     from coalmine.judge import explain
 
-    known: dict[str, Any] = {"held": held, "votes": votes}
-    if question is not None:
-        known |= {"rps": question.rps, "ramp": question.ramp, "error_rate": question.error_rate}
-    found = [(name, one) for name, policy in policies for one in explain.impossible(policy, **known)]
-    return found + [(f"Flagger: {one.name}", finding) for one in rules for finding in explain.of_flagger(one)]
+    told: list[tuple[str, Finding]] = []
+    for name, policy in policies:
+        level = question or (found.observed if found is not None and name in found.undecided else None)
+        known: dict[str, Any] = {"held": None if found is None else found.held, "votes": votes}
+        if level is not None:
+            known |= {"rps": level.rps, "ramp": level.ramp, "error_rate": level.error_rate}
+        told += [(name, one) for one in explain.impossible(policy, **known)]
+    return told + [(f"Flagger: {one.name}", finding) for one in rules for finding in explain.of_flagger(one)]
 
 
 def _rows(found: Sequence[Any], left_out: str) -> list[dict[str, Any]]:

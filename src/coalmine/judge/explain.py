@@ -121,7 +121,7 @@ def _of_steps(policy: Policy, ramp: Ramp, rps: float) -> Iterator[Finding]:
     slowest = lasts.index(max(lasts))
     yield Finding(
         "ramp-too-slow",
-        f"each step waits for step_outcomes = {policy.step_outcomes} canary requests: at {rps:g} requests/s that takes "
+        f"each step waits for step_outcomes = {policy.step_outcomes} canary requests: at {rps:.3g} requests/s that takes "
         f"{lasts[slowest]:.0f} s at {ramp.weights[slowest]} % and {sum(lasts):.0f} s for the whole ramp, but after "
         f"maximum_seconds = {policy.maximum_seconds:g} a release is inconclusive",
         f"maximum_seconds: {math.ceil(1.5 * sum(lasts))}, fewer step_outcomes, or larger first weights",
@@ -191,7 +191,7 @@ def _of_promotion(policy: Policy, name: str, ramp: Ramp, *, rps: float, error_ra
         return
     n_c = sum(one.n_c for one in exposed)
     seconds = _seconds_needed(policy, ramp, margins, rps=rps, rules=rules, error_rate=error_rate)
-    have = f"{n_c:,.0f} canary requests within maximum_seconds = {policy.maximum_seconds:g} at {rps:g} requests/s"
+    have = f"{n_c:,.0f} canary requests within maximum_seconds = {policy.maximum_seconds:g} at {rps:.3g} requests/s"
     if seconds is None:
         need, longer = "no number of them is enough", ""
     else:
@@ -207,27 +207,27 @@ def _why(
     if rate is not None and error_rate < rate:
         return Finding(
             "too-few-requests",
-            f"{name}: {have}; to show that {100 * error_rate:g} % failures are below the tolerated {100 * rate:g} %"
+            f"{name}: {have}; to show that {100 * error_rate:.3g} % failures are below the tolerated {100 * rate:g} %"
             f" with odds {odds:.0f}:1, {need}",
             f"{longer}a higher tolerated_rate, or larger weights",
         )
     if margins.odds_ratio_promote < 2.0:
         return Finding(
             "margin-near-1",
-            f"{name}: {have}; to show an odds ratio below {margins.odds_ratio_promote:g} at {100 * error_rate:g} % "
+            f"{name}: {have}; to show an odds ratio below {margins.odds_ratio_promote:g} at {100 * error_rate:.3g} % "
             f"failures with odds {odds:.0f}:1, {need}",
             f"{longer}odds_ratio_promote: 2",
         )
     if rate is not None:
         return Finding(
             "primary-above-tolerated",
-            f"{name}: the primary itself fails {100 * error_rate:g} %, above the tolerated {100 * rate:g} %, so only "
+            f"{name}: the primary itself fails {100 * error_rate:.3g} %, above the tolerated {100 * rate:g} %, so only "
             f"the comparison can promote: {have}, and {need}",
-            f"{longer}a tolerated_rate above {100 * error_rate:g} %",
+            f"{longer}a tolerated_rate above {100 * error_rate:.3g} %",
         )
     return Finding(
         "too-few-to-compare",
-        f"{name}: without a tolerated_rate only the comparison can promote: {have}; at {100 * error_rate:g} % failures "
+        f"{name}: without a tolerated_rate only the comparison can promote: {have}; at {100 * error_rate:.3g} % failures "
         f"{need}",
         f"{longer}a tolerated_rate",
     )

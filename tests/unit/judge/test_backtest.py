@@ -148,6 +148,32 @@ def test_a_judges_database_gives_the_polls_it_was_judged_by(tmp_path: Path) -> N
     assert (tmp_path / "other.db").read_bytes() == b""
 
 
+def test_a_metric_that_a_policy_has_dropped_adds_nothing() -> None:
+    """Beside one that has it; a name that no policy knows is an error."""
+    both = rollout(0.0)
+    slow = tuple(Poll(poll.t, "latency", 10, 10, 10, 0, 10) for poll in both.polls)
+    given = Recording("both", tuple(sorted(both.polls + slow, key=lambda poll: poll.t)), OPENED)
+    dropped = load_policy("metrics: {latency: null, feedback: null}")
+    found = compare(lambda _: [given], [("all", load_policy("")), ("errors", dropped)])
+    assert [one.decision for one in found.results] == ["ROLLBACK", "PROMOTE"]
+    typo = Recording("typo", (Poll(OPENED, "latencies", 1, 0, 1, 0),), OPENED)
+    with pytest.raises(BadInput, match="no metric 'latencies'"):
+        compare(lambda _: [typo], [("all", load_policy(""))])
+
+
+def test_why_nothing_was_decided_is_told_from_the_traffic_on_record(tmp_path: Path) -> None:
+    """2 requests a second for two minutes do not suffice; on a recording that decided, nothing is said of traffic."""
+    (tmp_path / "policy.yaml").write_text("{maximum_seconds: 200, metrics: {latency: null, feedback: null}}")
+    short = written(rollout(0.0, looks=12, at_once=20, weight=50), tmp_path / "short.jsonl")
+    found = json.loads(asked(short, "--policy", tmp_path / "policy.yaml").stdout)
+    assert found["decision"] == "CONTINUE"
+    assert [finding["id"] for finding in found["findings"]] == ["too-few-requests"]
+    assert "at 2 requests/s" in found["findings"][0]["sentence"]
+    long = written(rollout(0.0, looks=20, at_once=200, weight=50), tmp_path / "long.jsonl")
+    found = json.loads(asked(long, "--policy", tmp_path / "policy.yaml").stdout)
+    assert (found["decision"], found["findings"]) == ("PROMOTE", [])
+
+
 # ---- the command -------------------------------------------------------------------------------------------------
 
 

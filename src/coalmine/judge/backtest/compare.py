@@ -11,7 +11,9 @@ from coalmine.judge.backtest.baselines import Said
 from coalmine.judge.backtest.flagger import Flagger
 from coalmine.judge.backtest.recorded import Recording
 from coalmine.judge.backtest.replay import Backtest, Cost, cost_until, main_metric, replay
+from coalmine.judge.fold import BAKED
 from coalmine.judge.policy import Policy
+from coalmine.judge.simulate import Ramp
 from coalmine.records import Decision
 
 Reader = Callable[[Policy], list[Recording]]  # what was recorded, cut by a policy's own rules
@@ -36,11 +38,44 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """`first`: the first policy on the first recording in full. `held`: the metrics that anything was recorded of."""
+    """`first`: the first policy on the first recording in full. `held`: the metrics that anything was recorded of.
+    `undecided`: the policies without a verdict on the first recording, whose traffic was `observed`.
+    """
 
     first: Backtest
     results: tuple[Result, ...]
     held: frozenset[str]
+    undecided: frozenset[str] = frozenset()
+    observed: Observed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Requests a second over both arms, the primary's rate of bad ones, and the ramp as it was walked."""
+
+    rps: float
+    error_rate: float
+    ramp: Ramp
+
+
+def observed(recording: Recording, *, metric: str) -> Observed | None:
+    """None where the recording has no ramp that rises, or is too short to tell."""
+    polls = [poll for poll in recording.polls if poll.metric == metric and not poll.part and poll.step != BAKED]
+    weights = list(dict.fromkeys(poll.step for poll in polls))
+    seconds = polls[-1].t - recording.opened if polls else 0.0
+    n_b = sum(poll.n_b for poll in polls)
+    if (
+        not weights
+        or weights != sorted(weights)
+        or not 1 <= weights[0] <= weights[-1] <= 100
+        or not n_b
+        or seconds <= 0
+    ):
+        return None
+    last = next((poll.t for poll in polls if poll.step == weights[-1]), recording.opened) - recording.opened
+    interval = last / (len(weights) - 1) if len(weights) > 1 and last > 0 else seconds
+    total = sum(poll.n_c + poll.n_b for poll in polls if poll.t > recording.opened)  # the rest came before it
+    return Observed(total / seconds, sum(poll.e_b for poll in polls) / n_b, Ramp(tuple(weights), interval))
 
 
 def compare(
@@ -54,10 +89,11 @@ def compare(
     results: list[Result] = []
     first: Backtest | None = None
     recordings: list[Recording] = []
+    known = {metric for _, policy in policies for metric in policy.metrics}
     for place, (name, policy) in enumerate(policies):
         read_now = read(policy)
         for recording in read_now:
-            found = replay(recording, policy)
+            found = replay(recording, policy, known=known)
             first = first or found
             results.append(_of_policy(name, recording, found))
         recordings = recordings if place else read_now
@@ -68,7 +104,11 @@ def compare(
     order = {recording.name: place for place, recording in enumerate(recordings)}
     results.sort(key=lambda result: order.get(result.recording, len(order)))
     held = frozenset(poll.metric for recording in recordings for poll in recording.polls)
-    return Compared(first, tuple(results), held)
+    ended = (Decision.ROLLBACK, Decision.PROMOTE)
+    on_first = [result for result in results if result.recording == recordings[0].name]
+    undecided = frozenset(result.by for result in on_first if result.decision not in ended)
+    seen = observed(recordings[0], metric=first.cost.metric)
+    return Compared(first, tuple(results), held, undecided, seen)
 
 
 def _of_policy(name: str, recording: Recording, found: Backtest) -> Result:

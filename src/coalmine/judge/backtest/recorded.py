@@ -125,11 +125,13 @@ def _kind(path: Path) -> str:
 def _from_logs(paths: Sequence[Path], policy: Policy) -> list[Recording]:
     from coalmine.judge.episodes import episodes  # noqa: PLC0415 (the reader of whole logs loads only where one is read)
 
-    found = [
-        Recording(one.release, tuple(one.polls), one.started, "promoted" if one.promoted else "not promoted")
-        for one in episodes(paths, policy)
-        if one.polls
-    ]
+    found: list[Recording] = []
+    for one in episodes(paths, policy):
+        again = sum(recording.name.partition(" #")[0] == one.release for recording in found)
+        name = f"{one.release} #{again + 1}" if again else one.release
+        if one.polls:
+            outcome = "promoted" if one.promoted else "not promoted"
+            found.append(Recording(name, tuple(one.polls), one.started, outcome))
     if not found:
         raise BadInput(
             "no rollout in the log",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -57,14 +57,15 @@ def backtest(polls: Path, policy: Policy) -> Backtest:
     return replay(from_polls(polls, policy), policy, where=str(polls))
 
 
-def replay(recording: Recording, policy: Policy, *, where: str = "") -> Backtest:
-    """Fold a recording's polls and look at each of their times.
+def replay(recording: Recording, policy: Policy, *, where: str = "", known: Collection[str] = ()) -> Backtest:
+    """Fold a recording's polls and look at each of their times. A policy may have dropped a metric that it would have
+    by default, or that is `known` to another policy: it adds nothing then.
 
     Raises:
-        BadInput: polls of a metric that the policy does not know.
+        BadInput: polls of any other metric that the policy does not know.
     """
     found = recording.polls
-    unknown = sorted({poll.metric for poll in found} - set(policy.metrics))
+    unknown = sorted({poll.metric for poll in found} - {*policy.metrics, *Policy().metrics, *known})
     if unknown:
         what = f"the policy knows no metric {unknown[0]!r}"
         raise BadInput(what, where=where or recording.name, remedy=f"its metrics are {', '.join(policy.metrics)}")
