@@ -76,7 +76,9 @@ $(VENV)/dev.stamp: $(UV) locks/dev.txt pyproject.toml
 system:
 	@missing=""; for p in $(PACKAGES); do \
 	  command -v $$p >/dev/null || test -x /usr/sbin/$$p || \
-	  { test $$p = chromium && command -v google-chrome >/dev/null; } || missing="$$missing $$p"; done; \
+	  { test $$p = chromium && command -v google-chrome >/dev/null; } || \
+	  { test $$p = postgresql && { command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl; } >/dev/null 2>&1; } || \
+	  missing="$$missing $$p"; done; \
 	test -z "$$missing" && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing$$missing ..."; apt-get update -qq >/dev/null && \
