@@ -121,9 +121,9 @@ def _of_steps(policy: Policy, ramp: Ramp, rps: float) -> Iterator[Finding]:
     slowest = lasts.index(max(lasts))
     yield Finding(
         "ramp-too-slow",
-        f"each step waits for step_outcomes = {policy.step_outcomes} canary requests: at {rps:.3g} requests/s that takes "
-        f"{lasts[slowest]:.0f} s at {ramp.weights[slowest]} % and {sum(lasts):.0f} s for the whole ramp, but after "
-        f"maximum_seconds = {policy.maximum_seconds:g} a release is inconclusive",
+        f"each step waits for step_outcomes = {policy.step_outcomes} canary requests: at {rps:.3g} requests/s that "
+        f"takes {lasts[slowest]:.0f} s at {ramp.weights[slowest]} % and {sum(lasts):.0f} s for the whole ramp, but "
+        f"after maximum_seconds = {policy.maximum_seconds:g} a release is inconclusive",
         f"maximum_seconds: {math.ceil(1.5 * sum(lasts))}, fewer step_outcomes, or larger first weights",
     )
 
@@ -227,8 +227,8 @@ def _why(
         )
     return Finding(
         "too-few-to-compare",
-        f"{name}: without a tolerated_rate only the comparison can promote: {have}; at {100 * error_rate:.3g} % failures "
-        f"{need}",
+        f"{name}: without a tolerated_rate only the comparison can promote: {have}; at {100 * error_rate:.3g} % "
+        f"failures {need}",
         f"{longer}a tolerated_rate",
     )
 
