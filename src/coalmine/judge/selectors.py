@@ -13,7 +13,7 @@ _STRING = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`'
 _MATCHER = rf"[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*(?:{_STRING})"
 _LABELS = rf"\{{\s*(?:{_MATCHER}\s*(?:,\s*{_MATCHER}\s*)*,?)?\s*\}}"
 _NAMED = re.compile(rf"(?:[a-zA-Z_:][\w:]*\s*(?:{_LABELS})?|{_LABELS})")
-_OR = re.compile(r"\s+or\s+|(?<=\})or\s+")
+_OR = re.compile(r"(?:\s+|(?<=\}))or(?=[\s{])\s*")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _ONLY = "only selectors of raw series, joined by `or`; no function, no sum, no rate()"
 _KNOWN = ("namespace", "name", "workload", "arm")
