@@ -148,6 +148,18 @@ def test_a_judges_database_gives_the_polls_it_was_judged_by(tmp_path: Path) -> N
     assert (tmp_path / "other.db").read_bytes() == b""
 
 
+def test_after_the_promotion_only_a_rollback_changes_what_was_decided() -> None:
+    """Late in the bake a canary's data are stale, which is no reason to take the promotion back; failures are."""
+    policy = load_policy("metrics: {latency: null, feedback: {role: guardrail}}")
+    votes = tuple(Poll(poll.t, "feedback", 50, 5, 50, 10, 10) for poll in rollout(0.0).polls)
+    before = tuple(sorted(rollout(0.0).polls + votes, key=lambda poll: poll.t))
+    for bad, decision in ((0, "PROMOTE"), (50, "ROLLBACK")):
+        bake = tuple(Poll(OPENED + 700.0 + 10 * look, "errors", 50, bad, 0, 0, -1) for look in range(20))
+        found = replay(Recording("baked", before + bake, OPENED), policy)
+        assert found.verdict.decision == decision
+        assert (found.verdict.t > OPENED + 600) is (decision == "ROLLBACK")
+
+
 def test_a_metric_that_a_policy_has_dropped_adds_nothing() -> None:
     """Beside one that has it; a name that no policy knows is an error."""
     both = rollout(0.0)

@@ -20,8 +20,8 @@ from coalmine.records import Decision, Poll
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What users paid until `t`: the canary's outcomes and bad ones, and how many of these the primary would not have
-    given at its rate in the same steps. `metric` is the one that was counted.
+    """What users paid until a time, the bake left out: the canary's outcomes and bad ones, and how many of these the
+    primary would not have given at its rate in the same steps. `metric` is the one that was counted.
     """
 
     metric: str
@@ -73,14 +73,18 @@ def replay(recording: Recording, policy: Policy, *, where: str = "", known: Coll
     judged = _without(policy, left_out)
     state, since, first = State(), recording.opened, None
     verdict = decide.judge(state, judged, recording.opened, opened=recording.opened)
-    said, trace = verdict.reason, []
+    said, trace, baking = verdict.reason, [], False
     for t, group in groupby(found, key=lambda poll: poll.t):
-        state = fold_all(group, judged, state)
+        look = list(group)
+        state = fold_all(look, judged, state)
         now = decide.judge(state, judged, t, opened=recording.opened)
+        trace.append((t, now.log_e_mean))
+        baking = baking or any(poll.step == BAKED for poll in look)
+        if baking and now.decision is not Decision.ROLLBACK:
+            continue  # it was promoted: no waiting for data of a canary that is none any more
         since, said = (since, said) if now.decision is verdict.decision else (t, now.reason)
         first = t if first is None and now.decision is Decision.PROMOTE else first
         verdict = now
-        trace.append((t, now.log_e_mean))
     verdict = replace(verdict, t=verdict.t if state.latched is not None else since)
     decided = verdict.decision in (Decision.ROLLBACK, Decision.PROMOTE)
     over, said = (verdict.t, said) if decided else (found[-1].t, verdict.reason)
