@@ -78,12 +78,13 @@ def band(view: View, trace: Trace, name: str) -> Drawing:
     known = [(float(one["n_c"]), one["odds_low"], one["odds_high"]) for one in seen if one["odds_low"] is not None]
     y = Axis(*_reach(known, [value for _, value, _, _ in lines]), HEIGHT - BOTTOM, TOP, log=True)
     x = Axis(0.0, max([n for n, _, _ in known] + [metric["n_c"], 10]), LEFT, WIDTH - RIGHT)
-    ends = [[(x.at(n), y.at(low)) for n, low, _ in known], [(x.at(n), y.at(high)) for n, _, high in known]]
+    ends = [[(x.at(n), y.at(v)) for n, v in _column(known, i)] for i in (1, 2)]
+    inside = [[(x.at(n), y.at(v)) for n, v in _column(known, i) if y.low <= v <= y.high] for i in (1, 2)]
     colour = _colour(view, name)
     shapes: list[Path | Label] = [
         Path([*ends[1], *reversed(ends[0])], fill=colour, opacity=0.2, data={"band": name}),
         *_across(y, [(value, _fraction(value)) for value in _doublings(y)], width=WIDTH),
-        *(Path(ends[i], stroke=colour, width=1.8, data={"end": end}) for i, end in enumerate(("low", "high"))),
+        *(Path(inside[i], stroke=colour, width=1.8, data={"end": end}) for i, end in enumerate(("low", "high"))),
         *(_rule(y.at(v), WIDTH, ink, dashed=v != 1.0, data={"line": line, "value": v}) for line, v, ink, _ in lines),
         *(Label(x.at(n), HEIGHT - BOTTOM + 13, words.count(n), anchor="middle") for n in ticks(0, x.high)),
     ]  # fmt: skip
@@ -94,6 +95,10 @@ def band(view: View, trace: Trace, name: str) -> Drawing:
     labels = [Label(WIDTH - RIGHT + 6, y.at(v), text, colour=ink, bold=True) for _, v, ink, text in lines]
     title = f"Odds ratio of {metric['noun']}, canary against primary: {said}"
     return Drawing(WIDTH, HEIGHT, title, (*shapes, *apart(labels, top=TOP, bottom=HEIGHT - BOTTOM)), f"band-{name}")
+
+
+def _column(known: Sequence[tuple[float, float, float]], place: int) -> list[tuple[float, float]]:
+    return [(one[0], one[place]) for one in known]
 
 
 def _margins(metric: View) -> list[tuple[str, float, str, str]]:
