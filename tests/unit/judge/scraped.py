@@ -39,7 +39,7 @@ class Scraped:
         name, _, rest = selector.partition("{")
         matchers = [("__name__", "=", name.strip()), *_MATCHER.findall(rest)]
         found = []
-        for key, samples in self.kept.items():
+        for key, samples in list(self.kept.items()):  # somebody may scrape meanwhile
             labels = dict(key)
             inside = tuple((t, v) for t, v in samples if start <= t <= end)
             if inside and all(_matches(labels.get(label, ""), how, text) for label, how, text in matchers):

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from coalmine.judge.policy import load_policy
+from coalmine.judge.profiles import PROFILES
 from coalmine.judge.sources import Outcomes, Position
 from coalmine.judge.sources.prometheus import PrometheusSource, episode_from_prometheus
 
@@ -166,3 +167,12 @@ def test_what_is_counted_is_what_the_process_did(scene: Scene) -> None:
     )
     errors = [poll for poll in polls if poll.metric == "errors"]
     assert (sum(poll.n_c for poll in errors), sum(poll.e_c for poll in errors)) == (53, 5)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_real_prometheus_reads_each_profiles_selectors(scene: Scene, profile: str) -> None:
+    """Every question is answered, by nothing where there is nothing."""
+    policy = load_policy(json.dumps({"metrics": {"feedback": None}, "prometheus": {"profile": profile}}))
+    source = PrometheusSource(scene.url, policy, namespace="n", name="m", client=scene.client)
+    assert source.read(None).position is not None
+    assert source.error == ""
