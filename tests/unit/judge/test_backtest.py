@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from coalmine.cli import app
 from coalmine.errors import BadInput
 from coalmine.judge import decide
 from coalmine.judge.backtest import Recording, backtest, check, compare, from_database, from_files, replay, to_json
-from coalmine.judge.fold import fold_all
+from coalmine.judge.fold import State, fold_all
 from coalmine.judge.policy import load_policy
 from coalmine.judge.store import Counted, Store
 from coalmine.records import Poll
@@ -77,6 +80,28 @@ def test_the_verdict_is_that_of_the_live_fold() -> None:
     recording, policy = rollout(0.05), load_policy("metrics: {latency: {role: observe}, feedback: {role: observe}}")
     live = decide.judge(fold_all(recording.polls, policy), policy, recording.polls[-1].t, opened=OPENED)
     assert replay(recording, policy).verdict == live
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=40), st.booleans())
+def test_what_it_does_not_look_at_could_not_have_differed(bad: list[tuple[int, int]], hurried: bool) -> None:  # noqa: FBT001
+    """Against a full verdict at every look: since when it is what it is, and when it first promoted."""
+    fields = "maximum_seconds: 200" if hurried else "minimum_seconds: 100, beta: 0.2"
+    policy = load_policy(f"{{{fields}, metrics: {{latency: null, feedback: null}}}}")
+    polls = tuple(
+        Poll(OPENED + 10.0 * look, "errors", 300, e_c // 3, 700, e_b, 30) for look, (e_c, e_b) in enumerate(bad)
+    )
+    state = State()
+    verdicts = [decide.judge(state, policy, OPENED, opened=OPENED)]
+    for poll in polls:
+        state = fold_all([poll], policy, state)
+        verdicts.append(decide.judge(state, policy, poll.t, opened=OPENED))
+    found = replay(Recording("any", polls, OPENED), policy)
+    assert found.verdict.decision == verdicts[-1].decision
+    assert found.verdict.reason == verdicts[-1].reason
+    assert found.first_promote == next((one.t for one in verdicts if one.decision == "PROMOTE"), None)
+    changed = [now.t for was, now in pairwise(verdicts) if was.decision != now.decision]
+    assert found.verdict.t == (state.latched or (changed or [OPENED])[-1])
 
 
 def test_the_cost_is_counted_until_the_decision_step_by_step() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from coalmine.errors import BadInput
-from coalmine.judge import decide
+from coalmine.judge import decide, series
 from coalmine.judge.backtest.recorded import Recording, from_polls
 from coalmine.judge.decide import Verdict
-from coalmine.judge.fold import BAKED, State, fold_all
+from coalmine.judge.fold import BAKED, State, fold_all, log_e_mean
 from coalmine.judge.policy import Errors, Policy, Role
 from coalmine.records import Decision, Poll
 
@@ -70,26 +71,76 @@ def replay(recording: Recording, policy: Policy, *, where: str = "", known: Coll
         what = f"the policy knows no metric {unknown[0]!r}"
         raise BadInput(what, where=where or recording.name, remedy=f"its metrics are {', '.join(policy.metrics)}")
     left_out = left_out_of(policy, recording)
-    judged = _without(policy, left_out)
-    state, since, first = State(), recording.opened, None
-    verdict = decide.judge(state, judged, recording.opened, opened=recording.opened)
-    said, trace, baking = verdict.reason, [], False
-    for t, group in groupby(found, key=lambda poll: poll.t):
-        look = list(group)
-        state = fold_all(look, judged, state)
-        now = decide.judge(state, judged, t, opened=recording.opened)
-        trace.append((t, now.log_e_mean))
-        baking = baking or any(poll.step == BAKED for poll in look)
-        if baking and now.decision is not Decision.ROLLBACK:
-            continue  # it was promoted: no waiting for data of a canary that is none any more
-        since, said = (since, said) if now.decision is verdict.decision else (t, now.reason)
-        first = t if first is None and now.decision is Decision.PROMOTE else first
-        verdict = now
-    verdict = replace(verdict, t=verdict.t if state.latched is not None else since)
+    course = _Course(_without(policy, left_out), recording)
+    for t, look in groupby(found, key=lambda poll: poll.t):
+        course.look(t, list(look))
+        if course.state.latched is not None:
+            break  # latched: what comes after it is not even folded
+    verdict = course.ended()
     decided = verdict.decision in (Decision.ROLLBACK, Decision.PROMOTE)
-    over, said = (verdict.t, said) if decided else (found[-1].t, verdict.reason)
+    over, said = (verdict.t, course.said) if decided else (found[-1].t, verdict.reason)
     cost = cost_until(found, over, metric=main_metric(policy, found))
-    return Backtest(verdict, first, len(found), left_out, recording.opened, cost, said, tuple(trace))
+    trace = tuple(course.trace)
+    return Backtest(verdict, course.first_promote, len(found), left_out, recording.opened, cost, said, trace)
+
+
+class _Course:
+    """One recording on its way. The verdict is made only where it can differ from the one before, which a look that
+    cannot promote does not: most of the time would go into sentences that nobody reads.
+    """
+
+    def __init__(self, policy: Policy, recording: Recording) -> None:
+        self.policy, self.opened, self.last = policy, recording.opened, recording.polls[-1].t
+        self.state, self.since, self.baking, self.t = State(), recording.opened, False, recording.opened
+        self.first_promote: float | None = None
+        self.trace: list[tuple[float, float]] = []
+        self.verdict = self._judged()
+        self.said = self.verdict.reason
+
+    def look(self, t: float, polls: list[Poll]) -> None:
+        """All polls of one time. After a promotion only a rollback changes what was decided."""
+        self.t = t
+        self.state = fold_all(polls, self.policy, self.state)
+        self.baking = self.baking or any(poll.step == BAKED for poll in polls)
+        self.trace.append((t, log_e_mean(self.state, self.policy, baked=self.baking)))
+        if self.verdict.decision is Decision.CONTINUE and self._waits():
+            return
+        now = self._judged()
+        if self.baking and now.decision is not Decision.ROLLBACK:
+            return
+        if now.decision is not self.verdict.decision:
+            self.since, self.said = t, now.reason
+        if self.first_promote is None and now.decision is Decision.PROMOTE:
+            self.first_promote = t
+        self.verdict = now
+
+    def ended(self) -> Verdict:
+        """The verdict as it stands at the end, with the time since which it has been that one."""
+        if self.state.latched is not None:
+            self.trace.append((self.last, self.trace[-1][1]))
+            return self.verdict
+        if self.verdict.decision is Decision.CONTINUE and not self.baking:
+            self.verdict = self._judged()
+        return replace(self.verdict, t=self.since)
+
+    def _judged(self) -> Verdict:
+        return decide.judge(self.state, self.policy, self.t, opened=self.opened)
+
+    def _waits(self) -> bool:
+        """Whether it is certain that the verdict is CONTINUE: in time, not latched, and a guardrail does not pass."""
+        state, policy = self.state, self.policy
+        begun = self.opened if state.started is None else state.started
+        if state.latched is not None or self.t - begun > policy.maximum_seconds:
+            return False
+        for name in _guardrails(policy):
+            metric = state.metrics.get(name)
+            if metric is None or not metric.totals[0]:
+                return True
+            rows, counts = metric.rows.sum(axis=0), metric.counts.sum(axis=0)
+            holds = series.log_e_noninferior(rows, counts, policy.margins(name), rules=policy.metrics[name])
+            if holds.whole < -math.log(policy.beta):
+                return True
+        return False
 
 
 def left_out_of(policy: Policy, recording: Recording) -> tuple[str, ...]:
@@ -102,10 +153,14 @@ def _without(policy: Policy, names: tuple[str, ...]) -> Policy:
     """A metric that was never recorded can neither speak nor be waited for; but where no guardrail was recorded at
     all, they stay: nothing has shown that the canary may be promoted.
     """
-    guardrails = {name for name, rules in policy.metrics.items() if rules.role is Role.GUARDRAIL}
+    guardrails = _guardrails(policy)
     taken = [name for name in names if guardrails - set(names) or name not in guardrails]
     observed = {name: policy.metrics[name].model_copy(update={"role": Role.OBSERVE}) for name in taken}
     return policy.model_copy(update={"metrics": {**policy.metrics, **observed}})
+
+
+def _guardrails(policy: Policy) -> set[str]:
+    return {name for name, rules in policy.metrics.items() if rules.role is Role.GUARDRAIL}
 
 
 def main_metric(policy: Policy, polls: Iterable[Poll]) -> str:
