@@ -62,11 +62,12 @@ def test_without_data_the_view_waits_for_the_first_outcomes() -> None:
     assert words.rate(found["metrics"]["errors"], "c") == "no data"
 
 
-def test_what_a_person_said_is_in_the_view() -> None:
+def test_what_a_person_said_is_in_the_view_and_over_it() -> None:
     made = live(errors(5))
     made.override = Override("hold", "ada", "the sale begins", OPENED + 3)
     found = views.analysis(made, OPENED + 6)
     assert found["override"] == {"action": "hold", "who": "ada", "why": "the sale begins", "t": OPENED + 3}
+    assert words.headline(found) == "Held"
 
 
 def test_margins_and_parts_stand_beside_the_evidence() -> None:

@@ -62,9 +62,10 @@ def _odds(
     shapes += _across(y, [(d * _DECADE, _decade(d)) for d in _decades(y)], width=width)
     shapes.append(_rule(y.at(limit), width, colour, dashed=True, data={"line": name, "value": limit}))
     labels = [Label(width - RIGHT + 6, y.at(limit), said, colour=colour, bold=True)]
-    for label, ink, points, thick in curves:
+    for place, (label, ink, points, thick) in enumerate(curves):
         drawn = [(x.at(t), y.at(value)) for t, value in points]
-        shapes.append(Path(drawn, stroke=ink, width=thick, data={"curve": label}))
+        again = place >= _COLOURS and thick < 2  # the colours are used a second time
+        shapes.append(Path(drawn, stroke=ink, width=thick, dashed=again, data={"curve": label}))
         if drawn:
             labels.append(Label(width - RIGHT + 6, drawn[-1][1], _cropped(label), colour=ink, bold=thick > 2))
     return Drawing(width, height, title, (*shapes, *apart(labels, top=TOP, bottom=height - BOTTOM)), name)

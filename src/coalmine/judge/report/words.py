@@ -29,6 +29,8 @@ def headline(view: View) -> str:
     decision = str(view.get("decision") or "CONTINUE")
     if view.get("status") == "baking" and decision != "ROLLBACK":
         return "Promoted, on watch"
+    if decision == "CONTINUE" and view.get("status") == "open" and (view.get("override") or {}).get("action") == "hold":
+        return "Held"
     return _OUTCOMES.get(str(view.get("outcome") or ""), _HEADLINES.get(decision, decision))
 
 
@@ -59,7 +61,7 @@ def rate(metric: View, arm: str) -> str:
         return "no data"
     if metric.get("kind") == "counts":
         band = "" if low is None or high is None else f" ({low:.3g}-{high:.3g})"
-        return f"{value:.3g} each{band}"
+        return f"{value:.3g} a unit{band}"
     band = "" if low is None or high is None else f" ({_share(low)}-{_share(high)})"
     return percent(value) + band
 
@@ -204,6 +206,11 @@ _PARTS = {"latency": "slower than", "mix": "class", "resource": "side"}
 def measure(metric: View) -> str:
     """The heading over the rates."""
     return _MEASURES.get(str(metric["kind"]), "failed")
+
+
+def ratio_name(metric: View) -> str:
+    """Events over an exposure have no odds: theirs is the ratio of the two rates."""
+    return "rate ratio" if metric["kind"] == "counts" else "odds ratio"
 
 
 def part_name(metric: View) -> str:
