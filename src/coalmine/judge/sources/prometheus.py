@@ -7,8 +7,9 @@ talks nonsense is no data too; what it missed is counted when it answers again, 
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 import httpx
@@ -136,8 +137,8 @@ def episode_from_prometheus(
     position: Position | None = None
     found: list[Outcomes] = []
     try:
-        for number in range(int(max(0.0, end - start) / every + 1e-9) + 1):
-            batch = source.reading(position, end=start + number * every)
+        for now in _moments(start, end, every):
+            batch = source.reading(position, end=now)
             if source.problem is not None:
                 raise source.problem
             position = batch.position
@@ -145,6 +146,13 @@ def episode_from_prometheus(
     except Unavailable as error:
         raise Temporary(f"Prometheus does not answer: {error}", where=url, remedy="try again when it does") from error
     return polls_of(found)
+
+
+def _moments(start: float, end: float, every: float) -> Iterator[float]:
+    """When it is read: at every step, and once more at the end."""
+    steps = math.ceil(max(0.0, end - start) / every - 1e-9)
+    yield from (start + number * every for number in range(steps))
+    yield end
 
 
 def polls_of(outcomes: Iterable[Outcomes]) -> list[Poll]:
