@@ -31,9 +31,10 @@ def judge_serve(
     log_format: Annotated[str, typer.Option(help="json or console")] = "json",
 ) -> None:
     """Answer Flagger's webhooks, until TERM. `up` starts it by itself."""
+    given = dict(locals())
     from coalmine.judge.service import options, serve
 
-    serve(options(**locals()))
+    serve(options(**given))
 
 
 @judge_app.command("token")
