@@ -60,6 +60,7 @@ class Served:
     scraped: Scraped
     answer: tuple[int, bytes] | None = None
     pause: threading.Event | None = None
+    logins: set[str | None] = field(default_factory=set)
 
 
 @contextmanager
@@ -69,6 +70,7 @@ def prometheus(scraped: Scraped) -> Iterator[Served]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            served.logins.add(self.headers["Authorization"])
             if served.pause is not None:
                 served.pause.wait(10)
             status, body = served.answer or (200, json.dumps(_answer(scraped, self.path)).encode())

@@ -9,7 +9,7 @@ import pytest
 
 from coalmine.errors import Temporary
 from coalmine.judge.policy import load_policy
-from coalmine.judge.sources.promapi import Server
+from coalmine.judge.sources.promapi import Server, http_client
 from coalmine.judge.sources.prometheus import PrometheusSource, episode_from_prometheus
 from unit.judge.scraped import Scraped, prometheus
 from unit.judge.test_prometheus_source import Reader, policy_text, sums
@@ -80,3 +80,17 @@ def test_a_range_of_the_past_makes_the_polls_that_were_made_live() -> None:
     canary = [(one.t, one.n, one.e) for one in live if one.arm == "canary"]
     assert [(poll.t, poll.n_c, poll.e_c) for poll in polls] == canary
     assert sum(poll.e_c for poll in polls) == 9
+
+
+def test_a_login_in_the_address_is_used_and_never_shown() -> None:
+    """As basic authentication."""
+    with prometheus(Scraped()) as server:
+        url = server.url.replace("http://", "http://judge:secret@")
+        source = PrometheusSource(url, load_policy(policy_text()), namespace="n", name="m")
+        assert source.read(None).position is not None
+        assert server.logins == {"Basic anVkZ2U6c2VjcmV0"}
+        server.answer = (500, b"")
+        with pytest.raises(Temporary) as caught:
+            episode_from_prometheus(url, load_policy(policy_text()), namespace="n", name="m", start=1, end=60)
+        assert "secret" not in str(caught.value)
+        http_client(url).close()

@@ -12,6 +12,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import httpx
@@ -44,15 +45,26 @@ class Api(Protocol):
         """The selected series with their samples from `start` to `end`. Raises Unavailable."""
 
 
+@lru_cache(maxsize=16)
 def http_client(url: str) -> httpx.Client:
-    """A client for this address. Raises BadInput where it is none."""
+    """The client for this address, shared by all who ask there. `https://user:password@host` logs in.
+
+    Raises:
+        BadInput: it is no address.
+    """
     try:
         address = httpx.URL(url.rstrip("/"))
     except httpx.InvalidURL as error:
-        raise BadInput(str(error), where=url, remedy="give the address of Prometheus") from error
+        raise BadInput(str(error), where="--prometheus", remedy="give the address of Prometheus") from error
     if address.scheme not in ("http", "https") or not address.host:
-        raise BadInput("no http:// or https:// address", where=url, remedy="give the address of Prometheus")
+        raise BadInput("no http:// or https:// address", where=shown(url), remedy="give the address of Prometheus")
     return httpx.Client(base_url=address, follow_redirects=True)
+
+
+def shown(url: str) -> str:
+    """The address as it may be written into a message: without its password."""
+    before, at, host = url.rpartition("@")
+    return f"{before.partition('://')[0]}://{host}" if at else url
 
 
 class Server:

@@ -18,7 +18,7 @@ import structlog
 from coalmine.errors import BadInput, Temporary
 from coalmine.judge.policy import Policy
 from coalmine.judge.sources import Batch, Outcomes, Position, Source
-from coalmine.judge.sources.promapi import Api, Recorded, Series, Server, Unavailable, http_client
+from coalmine.judge.sources.promapi import Api, Recorded, Series, Server, Unavailable, http_client, shown
 from coalmine.judge.sources.questions import questions, weights
 from coalmine.judge.sources.reading import Answers, Reading, State
 from coalmine.records import Poll
@@ -144,7 +144,9 @@ def episode_from_prometheus(
             position = batch.position
             found += batch.items
     except Unavailable as error:
-        raise Temporary(f"Prometheus does not answer: {error}", where=url, remedy="try again when it does") from error
+        raise Temporary(
+            f"Prometheus does not answer: {error}", where=shown(url), remedy="try again when it does"
+        ) from error
     return polls_of(found)
 
 
