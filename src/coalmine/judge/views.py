@@ -32,7 +32,7 @@ def analysis(live: Live, now: float) -> dict[str, Any]:
     counting = live.counting
     decision = "SUPERSEDED" if live.row.outcome == "superseded" else str(verdict.decision)
     ratio = decide.log_e_sample_ratio(live.state, live.policy)
-    routed = {int(step): count for step, count in counting.routed.items()}
+    routed = {int(step): count for step, count in counting.routed.copy().items()}
     metrics = {metric.name: _metric(metric, live, verdict, now=moment) for metric in verdict.metrics}
     view = {
         **summary(live.row),
