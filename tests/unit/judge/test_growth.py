@@ -33,7 +33,7 @@ def grown(found: list[Counted]) -> dict[str, tuple[int, int]]:
 
 def test_a_leak_of_one_arm_is_that_arms() -> None:
     """Each window is one outcome in each arm."""
-    steps = [{"canary": {"a": 100 + 5 * i}, "primary": {"p": 100}} for i in range(5)]
+    steps = [{"canary": {"a": 100.0 + 5 * i}, "primary": {"p": 100.0}} for i in range(5)]
     assert grown(run(steps)) == {"canary": (4, 4), "primary": (4, 0)}
     other_way = [{"canary": step["primary"], "primary": step["canary"]} for step in steps]
     assert grown(run(other_way)) == {"canary": (4, 0), "primary": (4, 4)}
@@ -41,7 +41,7 @@ def test_a_leak_of_one_arm_is_that_arms() -> None:
 
 def test_what_both_arms_do_is_no_leak() -> None:
     """A cache that fills in both of them."""
-    steps = [{"canary": {"a": 100 + 5 * i}, "primary": {"p": 100 + 5 * i}} for i in range(5)]
+    steps = [{"canary": {"a": 100.0 + 5 * i}, "primary": {"p": 100.0 + 5 * i}} for i in range(5)]
     assert grown(run(steps)) == {"canary": (4, 0), "primary": (4, 0)}
 
 

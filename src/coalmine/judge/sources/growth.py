@@ -7,6 +7,7 @@ than the primary and `growth_margin` of its own level, and the other way round. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -54,7 +55,7 @@ class Growth:
     def take(self, rules: Resource, samples: Iterable[Sample]) -> list[Counted]:
         """Samples that are no newer than their process's last are passed over."""
         above: dict[str, list[int]] = {}
-        newest = 0.0
+        newest = -math.inf
         for sample in samples:
             known = self.last.setdefault(sample.arm, {})
             if sample.process in known and sample.t <= known[sample.process][0]:
@@ -65,7 +66,7 @@ class Growth:
             counts[0] += 1
             counts[1] += rules.limit is not None and sample.value > rules.limit
         found = [] if rules.limit is None else [Counted(arm, "limit", n, e) for arm, (n, e) in above.items()]
-        return found + (self._windows(rules, newest) if newest else [])
+        return found + (self._windows(rules, newest) if above else [])
 
     def _windows(self, rules: Resource, now: float) -> list[Counted]:
         for arm in self.last:
