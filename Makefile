@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types contracts unit slow bench locks clean
+.PHONY: help install demo test lint types contracts unit slow bench bench-judge locks clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ slow: $(VENV)/dev.stamp ## the tests that start the whole runtime
 bench: $(VENV)/dev.stamp ## measure, and write docs/benchmarks.md
 	@$(MAKE) --no-print-directory system PACKAGES="nginx wrk"
 	$(BIN)/python tests/bench/run.py
+
+bench-judge: $(VENV)/dev.stamp ## the judge on seeded streams, and write docs/judge-benchmarks.md
+	$(BIN)/python tests/bench/judge/run.py
 
 locks: $(VENV)/dev.stamp ## resolve anew within pyproject's bounds
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

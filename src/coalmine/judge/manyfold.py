@@ -137,7 +137,11 @@ class Batch:
         return fires
 
     def _mixed(self, by_step: Floats, seen: Ints) -> Floats:
-        """`evidence.log_e_restarted` of each row of (runs, steps), each with its own number of steps so far."""
+        """`evidence.log_e_restarted` of each row of (runs, steps), each with its own number of steps so far. A stream
+        that names no step has nothing to restart at.
+        """
+        if self.steps == (0,):
+            return by_step[:, 0]
         j = np.arange(1, by_step.shape[1] + 1)
         terms = np.where(j <= seen[:, None], by_step - np.log(j * (j + 1.0)), -np.inf)
         return np.asarray(np.logaddexp(np.logaddexp.reduce(terms, axis=1), -np.log(seen + 1.0)))
