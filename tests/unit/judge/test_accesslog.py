@@ -131,7 +131,7 @@ def test_a_log_that_vanishes_is_no_data(tmp_path: Path) -> None:
 
 
 def only(**more: Any) -> list[Line]:
-    return parse(line(1, **more).encode())[0]
+    return list(parse(line(1, **more).encode())[0])
 
 
 def test_lines_without_an_arm_retries_and_the_edges_own_limit_do_not_count() -> None:

@@ -110,6 +110,15 @@ class Lines(Sequence[Line]):
         columns = {name: getattr(self, name)[places] for name in _COLUMNS}
         return replace(self, **columns)
 
+    @classmethod
+    def merged(cls, one: Lines, other: Lines, order: Ints) -> Lines:
+        """Both, line k of the result being line `order[k]` of `one` followed by `other`."""
+        names = tuple(dict.fromkeys((*one.names, *other.names)))
+        codes = np.array([names.index(name) for name in other.names], dtype=np.int64)
+        moved = replace(other, release=codes[other.release], owner=codes[other.owner])
+        columns = {name: np.concatenate([getattr(one, name), getattr(moved, name)])[order] for name in _COLUMNS}
+        return cls(**columns, names=names)
+
     def code(self, name: str) -> int:
         """The place of a release in `names`; -1: it is in no line."""
         return self.names.index(name) if name in self.names else -1
