@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from typer.testing import CliRunner, Result
 
 from coalmine.cli import app
 from coalmine.errors import BadInput, Temporary
+from unit.judge.running import line
 from unit.judge.scraped import Scraped, prometheus
 from unit.judge.test_prometheus_source import policy_text
 
@@ -53,3 +56,64 @@ def test_an_empty_range_and_a_silent_server_are_told(tmp_path: Path) -> None:
     assert "no outcome of n/m" in str(empty.exception)
     gone = asked("--prometheus", "http://127.0.0.1:9", *RANGE, *policy)
     assert isinstance(gone.exception, Temporary)
+
+
+# ---- access logs -------------------------------------------------------------------------------------------------
+
+
+def log(path: Path, *, releases: tuple[tuple[str, float], ...]) -> Path:
+    """A rollout of each release at weight 20 for 200 s, 20 requests a second; the second is promoted at its end."""
+    rng, lines, t, primary, epoch = np.random.default_rng(2), [], 5000.0, "m1-aaaaaaa", 1
+    for release, rate in releases:
+        epoch += 1
+        for second in range(200):
+            for number in range(20):
+                canary = number % 5 == 0
+                bad = rng.random() < (rate if canary else 0.005)
+                status: dict[str, Any] = {"status": 503, "upstream_status": "503"} if bad else {}
+                who = ("canary", release) if canary else ("primary", primary)
+                lines.append(line(t + second + number / 20, *who, weight=20, epoch=epoch, **status))
+        t, epoch = t + 200, epoch + 1
+        primary = release if rate < 0.01 else primary
+        lines += [line(t + second, "primary", primary, weight=0, epoch=epoch) for second in range(30)]
+        t += 60
+    path.write_text("".join(lines))
+    return path
+
+
+def test_each_rollout_in_an_access_log_is_judged_by_itself(tmp_path: Path) -> None:
+    """With what came of it; each policy cuts its own polls from the same lines."""
+    path = log(tmp_path / "access.jsonl", releases=(("m2-bbbbbbb", 0.3), ("m3-ccccccc", 0.0)))
+    (tmp_path / "errors.yaml").write_text("metrics: {latency: null, feedback: null}")
+    (tmp_path / "coarse.yaml").write_text("metrics: {errors: {poll_outcomes: 200}, latency: null, feedback: null}")
+    policies = ("--policy", tmp_path / "errors.yaml", "--policy", tmp_path / "coarse.yaml")
+    done = asked(path, *policies)
+    assert done.exit_code == 0, done.exception
+    rows = json.loads(done.stdout)["compared"]
+    assert [row["recording"] for row in rows] == ["m2-bbbbbbb"] * 2 + ["m3-ccccccc"] * 2
+    assert [row["decision"] for row in rows] == ["ROLLBACK"] * 2 + ["PROMOTE"] * 2
+    assert [row["outcome"] for row in rows[1:3]] == ["not promoted", "promoted"]
+    assert rows[0]["cost"]["canary_requests"] < rows[1]["cost"]["canary_requests"]
+
+
+def test_a_rotated_log_may_begin_with_half_a_line_or_be_packed(tmp_path: Path) -> None:
+    """The same release tried twice is two rollouts."""
+    whole = log(tmp_path / "whole.jsonl", releases=(("m2-bbbbbbb", 0.3), ("m2-bbbbbbb", 0.3))).read_text()
+    (tmp_path / "half.jsonl").write_text('00, "path": "/predict"}\n' + whole)
+    with gzip.open(tmp_path / "packed.jsonl.gz", "wt") as file:
+        file.write(whole)
+    for name in ("half.jsonl", "packed.jsonl.gz"):
+        rows = json.loads(asked(tmp_path / name).stdout)["compared"]
+        assert [row["recording"] for row in rows] == ["m2-bbbbbbb", "m2-bbbbbbb #2"]
+        assert {row["decision"] for row in rows} == {"ROLLBACK"}
+
+
+def test_a_log_without_a_rollout_and_logs_beside_polls_are_told(tmp_path: Path) -> None:
+    quiet = log(tmp_path / "quiet.jsonl", releases=())
+    quiet.write_text("".join(line(5000.0 + t, "primary", "m1-aaaaaaa", weight=0) for t in range(60)))
+    polls = tmp_path / "polls.jsonl"
+    polls.write_text('{"t": 1, "metric": "errors", "n_c": 1, "e_c": 0, "n_b": 1, "e_b": 0}\n')
+    for paths, says in (((quiet,), "no rollout in the log"), ((quiet, polls), "polls beside access logs")):
+        done = asked(*paths)
+        assert isinstance(done.exception, BadInput)
+        assert says in str(done.exception)

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,8 @@ from coalmine.records import Poll
 
 _COUNTS = ("n_c", "e_c", "n_b", "e_b")
 _REMEDY = 'a poll is {"t": seconds, "metric": name, "n_c": .., "e_c": .., "n_b": .., "e_b": ..[, "step": weight]}'
+_TRIED = 20  # lines
+_OUTCOMES = {True: "promoted", False: "not promoted", None: ""}
 _UNBOUNDED = ("counts", "score")  # kinds whose e may be above n
 
 
@@ -106,20 +109,24 @@ def from_prometheus(url: str, policy: Policy, namespace: str, name: str, *, star
 
 
 def _kind(path: Path) -> str:
+    """`log` or `polls`, by the first line that is a JSON object: a log that was rotated may begin with half a line."""
+    if path.suffix == ".gz":
+        return "log"
     try:
         with path.open(encoding="utf-8") as file:
-            first = next((line for line in file if line.strip()), "")
+            rows = (_object(line) for line in islice(file, _TRIED))
+            found = next((row for row in rows if row is not None), {})
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(str(error), where=str(path), remedy="name a readable file of polls or access log") from error
+    return "log" if "arm" in found or ("status" in found and "metric" not in found) else "polls"
+
+
+def _object(text: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(first) if first else {"metric": ""}
+        row = json.loads(text)
     except ValueError:
-        row = None
-    if isinstance(row, dict) and "arm" in row:
-        return "log"
-    if isinstance(row, dict) and "metric" not in row and "n_c" not in row and "status" in row:
-        return "log"  # the edge's own answer has no arm
-    return "polls"
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def _from_logs(paths: Sequence[Path], policy: Policy) -> list[Recording]:
@@ -127,11 +134,11 @@ def _from_logs(paths: Sequence[Path], policy: Policy) -> list[Recording]:
 
     found: list[Recording] = []
     for one in episodes(paths, policy):
-        again = sum(recording.name.partition(" #")[0] == one.release for recording in found)
-        name = f"{one.release} #{again + 1}" if again else one.release
+        title = f"{one.canary} {one.release}".strip()
+        again = sum(recording.name.partition(" #")[0] == title for recording in found)
         if one.polls:
-            outcome = "promoted" if one.promoted else "not promoted"
-            found.append(Recording(name, tuple(one.polls), one.started, outcome))
+            name = f"{title} #{again + 1}" if again else title
+            found.append(Recording(name, tuple(one.polls), one.started, _OUTCOMES[one.promoted]))
     if not found:
         raise BadInput(
             "no rollout in the log",
