@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from coalmine.errors import Temporary
+from coalmine.judge.counting import Counting
 from coalmine.judge.policy import load_policy
 from coalmine.judge.sources.promapi import Server, http_client
 from coalmine.judge.sources.prometheus import PrometheusSource, episode_from_prometheus
@@ -68,8 +69,8 @@ def test_a_range_of_the_past_makes_the_polls_that_were_made_live() -> None:
         for arm in ("canary", "primary"):
             scraped.scrape(t, "requests", (7 * step) % 350, arm=arm, code="200")
             scraped.scrape(t, "requests", step // 20, arm=arm, code="500")
-    reader = Reader(scraped)
-    live = [one for step in range(200) for one in reader.read(1000.5 + 10 * step)]
+    reader, counting = Reader(scraped), Counting()
+    live = [poll for step in range(200) for poll in counting.outcomes(reader.read(1000.5 + 10 * step), policy)]
     with prometheus(scraped) as server, httpx.Client(base_url=server.url) as client:
         polls = episode_from_prometheus(
             server.url, policy, namespace="n", name="m", start=1000.5, end=2990.5, client=client
@@ -77,8 +78,8 @@ def test_a_range_of_the_past_makes_the_polls_that_were_made_live() -> None:
         server.answer = (500, b"")
         with pytest.raises(Temporary):
             episode_from_prometheus(server.url, policy, namespace="n", name="m", start=1, end=60, client=client)
-    canary = [(one.t, one.n, one.e) for one in live if one.arm == "canary"]
-    assert [(poll.t, poll.n_c, poll.e_c) for poll in polls] == canary
+    assert polls[: len(live)] == live
+    assert len(live) > 60
     assert sum(poll.e_c for poll in polls) == 9
 
 

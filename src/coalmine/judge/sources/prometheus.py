@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
 
 import httpx
 import structlog
 
 from coalmine.errors import BadInput, Temporary
+from coalmine.judge.counting import Counting
 from coalmine.judge.policy import Policy
 from coalmine.judge.sources import Batch, Outcomes, Position, Source
 from coalmine.judge.sources.promapi import Api, Recorded, Series, Server, Unavailable, http_client, shown
@@ -25,6 +25,7 @@ from coalmine.records import Poll
 
 _LONGEST = 600.0  # seconds of samples in one question, after a silence; before that only the last values matter
 _BUDGET = 3.0  # seconds for one reading
+_SETTLED = 60.0  # seconds after the end of a range: whatever was begun is cut by then
 _log = structlog.get_logger("coalmine.judge")
 
 
@@ -125,7 +126,7 @@ def prometheus_for(url: str, policy: Policy, namespace: str, name: str) -> Sourc
 def episode_from_prometheus(
     url: str, policy: Policy, *, namespace: str, name: str, start: float, end: float, client: httpx.Client | None = None
 ) -> list[Poll]:
-    """The polls that would have been cut from `start` to `end`, read as they would have been live.
+    """The polls that would have been cut from `start` to `end`: read, differenced and cut by the code that runs live.
 
     Raises:
         BadInput: the policy asks for nothing, or for what the series don't have.
@@ -133,21 +134,19 @@ def episode_from_prometheus(
     """
     api = Recorded(Server(client or http_client(url), budget=30.0))
     source = PrometheusSource(url, policy, namespace=namespace, name=name, api=api)
-    every = policy.prometheus.every_seconds
-    position: Position | None = None
-    found: list[Outcomes] = []
+    counting, position = Counting(), None
+    polls: list[Poll] = []
     try:
-        for now in _moments(start, end, every):
+        for now in _moments(start, end, policy.prometheus.every_seconds):
             batch = source.reading(position, end=now)
             if source.problem is not None:
                 raise source.problem
             position = batch.position
-            found += batch.items
+            polls += counting.outcomes(batch.items, policy) + counting.idle(now, policy)
     except Unavailable as error:
-        raise Temporary(
-            f"Prometheus does not answer: {error}", where=shown(url), remedy="try again when it does"
-        ) from error
-    return polls_of(found)
+        what = f"Prometheus does not answer: {error}"
+        raise Temporary(what, where=shown(url), remedy="try again when it does") from error
+    return polls + counting.idle(end + _SETTLED, policy)
 
 
 def _moments(start: float, end: float, every: float) -> Iterator[float]:
@@ -155,21 +154,3 @@ def _moments(start: float, end: float, every: float) -> Iterator[float]:
     steps = math.ceil(max(0.0, end - start) / every - 1e-9)
     yield from (start + number * every for number in range(steps))
     yield end
-
-
-def polls_of(outcomes: Iterable[Outcomes]) -> list[Poll]:
-    """One poll for each reading, metric and part: the reading is the cut, never the outcomes."""
-    polls: list[Poll] = []
-    by = sorted(outcomes, key=_cell)
-    for (t, metric, part, weight), group in groupby(by, key=_cell):
-        arms = {"canary": (0, 0), "primary": (0, 0)}
-        for one in group:
-            n, e = arms[one.arm]
-            arms[one.arm] = (n + one.n, e + one.e)
-        (n_c, e_c), (n_b, e_b) = arms["canary"], arms["primary"]
-        polls.append(Poll(t, metric, n_c=n_c, e_c=e_c, n_b=n_b, e_b=e_b, step=weight, part=part))
-    return polls
-
-
-def _cell(one: Outcomes) -> tuple[float, str, str, int]:
-    return one.t, one.metric, one.part, one.weight or 0
