@@ -39,12 +39,11 @@ class Readers:
         prometheus: str = "",
         failed: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._server = prometheus
+        self._server, self._failed = prometheus, failed
         self._log = None if log is None else Patient("log", log.read, failed=failed)
         self._votes = None if votes is None else Patient("votes", votes.read, failed=failed)
         self._pushed: Patient[Position | None, Batch[Outcomes]] | None = None
-        self._failed = failed
-        self._queries = Patient("prometheus", _read_all, failed=failed)
+        self._queries = Patient("prometheus", self._read_all, failed=failed)
 
     def pushes(self, source: Source[Outcomes]) -> None:
         """Read what is pushed, too: it asks for the policies of what runs, so it is there after the desk."""
@@ -85,12 +84,17 @@ class Readers:
         answer = self._queries.ask({name: (source, positions.get(name)) for name, source in queries.items()})
         return answer or {}
 
+    def _read_all(self, asked: dict[str, tuple[Source[Outcomes], Position | None]]) -> dict[str, Batch[Outcomes]]:
+        """Each of them. One without a usable answer counts that itself, and goes on where it was."""
+        found = {}
+        for name, (source, position) in asked.items():
+            before = getattr(source, "failures", 0)
+            found[name] = source.read(position)
+            if getattr(source, "failures", 0) > before:
+                self._failed("prometheus")
+        return found
+
 
 def _went_on(news: News, name: str, batch: Batch[Line] | Batch[Label] | Batch[Outcomes]) -> None:
     news.positions[name] = batch.position
     news.more = news.more or batch.more
-
-
-def _read_all(asked: dict[str, tuple[Source[Outcomes], Position | None]]) -> dict[str, Batch[Outcomes]]:
-    """Never raises: such a source counts its failures itself."""
-    return {name: source.read(position) for name, (source, position) in asked.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -95,7 +96,8 @@ def about(desk: Desk) -> APIRouter:
         openapi_extra={"requestBody": {"content": _FORM}},
     )
     async def query_by_form(request: Request, query: str = "") -> Response:
-        status, body = prometheus.query(desk, query or prometheus.form_query(await request.body()))
+        text = query or prometheus.form_query(await request.body())
+        status, body = await asyncio.to_thread(prometheus.query, desk, text)
         return JSONResponse(body, status)
 
     @router.get("/", response_class=HTMLResponse)
