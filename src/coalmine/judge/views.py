@@ -90,6 +90,9 @@ def _metric(metric: MetricEvidence, live: Live, verdict: Verdict, *, now: float)
     arrival = _arrival(live, metric, now=now)
     return {
         **asdict(metric),
+        "parts": [
+            {**asdict(part), "odds": None if part.log_e is None else decide.odds(part.log_e)} for part in metric.parts
+        ],
         "noun": NOUNS.get(metric.kind, metric.name) if metric.name == metric.kind else metric.name,
         "against": str(rules.against),
         "tolerated_rate": rules.tolerated_rate,

@@ -4,7 +4,6 @@ controller's report uses these words too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -217,11 +216,16 @@ def part_name(metric: View) -> str:
     return _PARTS.get(str(metric["kind"]), "part")
 
 
-def part(metric: View, one: View) -> str:
-    """A latency edge in seconds; the first is the objective's own."""
-    if metric["kind"] != "latency":
+def part(one: View, rules: View) -> str:
+    """A latency edge in seconds; the objective's own is the part without a name."""
+    if rules["kind"] != "latency":
         return str(one["part"])
-    return f"{one['part']} s" if one["part"] else "the objective's edge"
+    return f"{one['part']} s" if one["part"] else f"{rules['edge_seconds']:g} s, the objective"
+
+
+def of_part(one: View, metric: View) -> View:
+    """A part with its metric's kind, for `counted`."""
+    return {**one, "kind": metric["kind"]}
 
 
 def difference(metric: View) -> str:
@@ -231,14 +235,6 @@ def difference(metric: View) -> str:
 
 def part_ratio(one: View) -> str:
     return "-" if one["odds_low"] is None else ratio(one)
-
-
-def odds(log_e: float | None) -> str:
-    """As the judge's sentences write them."""
-    if log_e is None:
-        return "-"
-    value = math.exp(min(log_e, 20.0))
-    return "over 1,000,000:1" if value > 1e6 else f"{value:,.0f}:1" if value >= 10 else f"{value:.2g}:1"
 
 
 def of_poll(poll: View, view: View) -> View:
