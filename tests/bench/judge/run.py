@@ -17,18 +17,19 @@ SEED = 20_000
 PAGE = Path(__file__).parents[3] / "docs" / "judge-benchmarks.md"
 HEAD = """# What the judge reaches
 
-Written by `make bench-judge` (seed {seed}): made-up streams with fixed seeds through the judge's own evidence, many runs
-at once (`src/coalmine/judge/manyfold.py`, which a test holds to the real fold and verdict). Every figure can be had again.
+Written by `make bench-judge` (seed {seed}): made-up streams with fixed seeds through the judge's own evidence, many
+runs at once (`src/coalmine/judge/manyfold.py`, which a test holds to the real fold and verdict). Every figure can be
+had again.
 
 Unless a line says otherwise: the primary fails at 0.5 %, the canary gets 10 % of the traffic, a look has ten canary
-requests, alpha is 0.01, beta 0.05, the metric has weight 1, a run ends at 20,000 canary requests (40,000 where a fault is
-to be caught). psi0 is `odds_ratio_rollback`: 1 is the sharpest, 1.25 the default; the information limit is for 1. "At most"
-and "at least" are 99 % Clopper-Pearson bounds; "+-" is a 99 % interval of the mean. A negative control is a way of counting
-that must fail in the same streams, or the streams would show nothing.
+requests, alpha is 0.01, beta 0.05, the metric has weight 1, a run ends at 20,000 canary requests (40,000 where a
+fault is to be caught). psi0 is `odds_ratio_rollback`: 1 is the sharpest, 1.25 the default; the information limit is
+for 1. "At most" and "at least" are 99 % Clopper-Pearson bounds; "+-" is a 99 % interval of the mean. A negative
+control is a way of counting that must fail in the same streams, or the streams would show nothing.
 
-Latency: ten minutes of 200 requests a second to one process for each arm, by the default policy's latency metric. `load`: an
-arm has the more slow requests the more it has to do. Stalls: about every twenty seconds all that arrives within 200 ms
-waits, in both arms at once or in each by itself.
+Latency: ten minutes of 200 requests a second to one process for each arm, by the default policy's latency metric.
+`load`: an arm has the more slow requests the more it has to do. Stalls: about every twenty seconds all that arrives
+within 200 ms waits, in both arms at once or in each by itself.
 """
 
 
