@@ -8,6 +8,7 @@ So a judge that was killed and started again cuts the same polls from the same l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -61,13 +62,25 @@ class Counting(Known):
         polls: list[Poll] = []
         begin = 0
         while begin < len(columns) and not self.has_ended():
-            first = columns[begin]
-            changed = self.follow(first)
-            self.step(first)
-            end = begin + 1 if self.has_ended() else self.next_news(columns, begin + 1)
-            polls += self._run(columns[begin:end], policy, changed=changed)
-            begin = end
+            cut, begin = self.run(columns, begin, policy)
+            polls += cut
         return polls
+
+    def run(
+        self, columns: Lines, begin: int, policy: Policy, *, longest_bake: float = math.inf
+    ) -> tuple[list[Poll], int]:
+        """Count from line `begin` to where something new is learnt: the polls completed, and where to go on.
+
+        `longest_bake`: seconds after the promotion at which it stops, too.
+        """
+        first = columns[begin]
+        changed = self.follow(first)
+        self.step(first)
+        end = begin + 1 if self.has_ended() else self.next_news(columns, begin + 1)
+        if self.baking is not None and not self.has_ended():
+            late = columns.t[begin + 1 : end] > self.baking + longest_bake
+            end = begin + 1 + int(np.argmax(late)) if late.any() else end
+        return self._run(columns[begin:end], policy, changed=changed), end
 
     def _run(self, lines: Lines, policy: Policy, *, changed: bool) -> list[Poll]:
         """Lines in which nothing new is learnt of weights and releases."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coalmine.judge.sources.lines import NO_LINES, Bools, Floats, Ints, Lines
-from coalmine.judge.sources.words import Text, Words, decimal, place_of
+from coalmine.judge.sources.words import Text, Words, begins, decimal, inside, place_of
 
 _ROOM = 1200  # bytes behind a line's begin that may be looked at: one that is nearer to the end is not walked
 _NUMBER = rb"(0|[1-9][0-9]{0,8})"
@@ -83,7 +83,7 @@ class Few(Generic[Value]):
                     continue
                 waiting.append((found[0], self._read(found)))
             written, value = waiting.pop(0)
-            hit = _begins(rows, written)
+            hit = begins(rows, written)
             if hit.any():
                 kind[places[hit]], length[places[hit]] = len(values), len(written)
                 values.append(value)
@@ -91,20 +91,6 @@ class Few(Generic[Value]):
                 rows, places = rows[~hit], places[~hit]
         self._met = [*used, *(met for met in self._met if met not in used)][:_KEPT]
         return kind, values, length
-
-
-def _begins(rows: NDArray[np.void], written: bytes) -> Bools:
-    """Which rows begin with `written`; column by column, since nearly all of them are alike."""
-    columns: Words = rows.view("<u8").reshape(len(rows), -1)
-    hit = np.ones(len(rows), dtype=np.bool_)
-    for place in range(0, len(written), 8):
-        word = int.from_bytes(written[place : place + 8], "little")
-        column = columns[:, place // 8]
-        short = 8 - len(written[place : place + 8])
-        if short:
-            column = column & np.uint64(2 ** (64 - 8 * short) - 1)
-        hit &= column == np.uint64(word)
-    return hit
 
 
 def _routed(found: re.Match[bytes]) -> Routed:
@@ -150,14 +136,14 @@ class Layout:
 
 def _head(text: Text, begin: Ints) -> tuple[Bools, Floats]:
     """`{"t":1795476394.953,"id":"..","prediction":"`"""
-    good = (text.words(begin) & np.uint64(0xFFFFFFFFFF)) == np.uint64(int.from_bytes(b'{"t":', "little"))
-    good &= text.is_literal(begin + 58, b'","prediction":"')
-    good &= (text.words(begin + 19) & np.uint64(0xFFFFFFFFFFFFFF)) == np.uint64(int.from_bytes(b',"id":"', "little"))
-    eight = np.full(len(begin), 8, dtype=np.int64)
-    high, one = decimal(text.words(begin + 5), eight)
-    words = text.words(begin + 13)
-    low, other = decimal(words, eight - 2)
-    good &= one & other & (place_of(words, b".") == 2) & (place_of(text.words(begin + 5), b".") == 8)
+    rows = text.rows(begin, 80)
+    good = begins(rows, b'{"t":')
+    for place, part in ((18, b',"id":"'), (58, b'","predi'), (66, b'ction":"')):
+        word = inside(rows, place) >> np.uint64(8) if len(part) == 7 else inside(rows, place)
+        good &= word == int.from_bytes(part, "little")
+    high, one = decimal(inside(rows, 5), np.full(len(begin), 8))
+    low, other = decimal(inside(rows, 13), np.full(len(begin), 6))
+    good &= one & other & (place_of(inside(rows, 13), b".") == 2) & (place_of(inside(rows, 5), b".") == 8)
     return good, (high * 100_000 + np.round(low * 1000)) / 1000
 
 

@@ -17,7 +17,8 @@ _ONES, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _ZEROS, _UNDER = np.uint64(0x3030303030303030), np.uint64(0x7676767676767676)  # eight "0"; 0x80 - 10
 _PAIR, _EIGHT = np.uint64(0x000000FF000000FF), np.uint64(8)
 _POWERS = 10.0 ** np.arange(9)
-_HEX = np.full(256, -1, dtype=np.int64)
+_MASKS = np.array([2 ** (8 * count) - 1 for count in range(9)], dtype=np.uint64)
+_HEX = np.full(256, 255, dtype=np.uint8)
 _HEX[np.frombuffer(b"0123456789abcdef", dtype=np.uint8)] = np.arange(16)
 
 
@@ -40,12 +41,8 @@ class Text:
         return self.rows(at, 8).view("<u8")
 
     def is_literal(self, at: Ints, text: bytes) -> Bools:
-        """Where `text` (8 bytes or more) stands."""
-        found: Bools = self.words(at) == _word(text[:8])
-        for begin in range(8, len(text), 8):
-            place = min(begin, len(text) - 8)
-            found &= self.words(at + place) == _word(text[place : place + 8])
-        return found
+        """Where `text` stands."""
+        return begins(self.rows(at, -(-len(text) // 8) * 8), text)
 
     def quoted(self, at: Ints, longest: int) -> Ints:
         """How many bytes stand before the next quote; -1 where there is a backslash before it, or none in `longest`."""
@@ -65,8 +62,25 @@ class Text:
     def hexadecimal(self, at: Ints, digits: int) -> Ints:
         """The number that `digits` lower-case digits make; -1 where they are none."""
         values = _HEX[self.rows(at, digits).view(np.uint8).reshape(len(at), digits)]
-        number: Ints = values @ (16 ** np.arange(digits - 1, -1, -1, dtype=np.int64))
-        return np.where((values < 0).any(axis=1), -1, number)
+        number = (values.astype(np.float64) @ 16.0 ** np.arange(digits - 1, -1, -1)).astype(np.int64)  # exact to 13
+        return np.where((values > 15).any(axis=1), -1, number)
+
+
+def begins(rows: NDArray[np.void], text: bytes) -> Bools:
+    """Which rows (their width a multiple of 8) begin with `text`; column by column, since nearly all are alike."""
+    columns: Words = rows.view("<u8").reshape(len(rows), rows.dtype.itemsize // 8)
+    found = np.ones(len(rows), dtype=np.bool_)
+    for place in range(0, len(text), 8):
+        part = text[place : place + 8]
+        column = columns[:, place // 8]
+        found &= (column if len(part) == 8 else column & _MASKS[len(part)]) == _word(part)
+    return found
+
+
+def inside(rows: NDArray[np.void], at: int) -> Words:
+    """The word that begins at byte `at` of each row, without a copy."""
+    words: Words = np.ndarray(len(rows), dtype="<u8", buffer=rows, offset=at, strides=rows.strides)
+    return words
 
 
 def _word(text: bytes) -> np.uint64:
