@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Literal, get_args
 
@@ -15,21 +16,31 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def begin(wanted: Format) -> None:
-    """Set structlog up for this process: time, level, event, and what belongs to it."""
+    """Set the logs of this process up: time, level, event, and what belongs to it.
+
+    Libraries that log in Python's own way come out on the same stream in the same format.
+    """
     last: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(default=str)
         if wanted == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+    chain: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.format_exc_info,
+        without_secrets,
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last], foreign_pre_chain=chain
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            structlog.processors.format_exc_info,
-            without_secrets,
-            last,
-        ],
+        processors=[*chain, last],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )

@@ -21,8 +21,7 @@ def router(desk: Desk, tokens: Tokens) -> APIRouter:
     @made.post("/api/v1/push", response_model=Stored, responses=DENIED)
     def pushed(body: Pushed, authorization: Bearer = None) -> Any:
         """Outcomes of one Canary. They count for the analysis that runs when they are read, by its policy."""
-        allowed(tokens, "push", authorization, desk=desk)
-        tokens.check(authorization, "push", body.namespace)
+        allowed(tokens, "push", authorization, desk=desk).require("push", body.namespace)
         if any("\x00" in one.id for one in body.outcomes):  # PostgreSQL keeps no such text
             raise BadInput("an id holds a NUL", where="outcomes")
         policy = desk.running_policy(body.namespace, body.name)

@@ -6,7 +6,8 @@ import asyncio
 from typing import Annotated, Any
 
 import yaml
-from fastapi import APIRouter, Header, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from coalmine.errors import BadInput
@@ -20,7 +21,8 @@ from coalmine.judge.tokens import Right, Token, Tokens
 
 _LIMIT = 64 * 1024
 _Sentence = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Bearer = Annotated[str | None, Header(description="Bearer, then the token")]
+_SCHEME = HTTPBearer(auto_error=False, description="a token that `coalmine judge token` made")
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_SCHEME)]
 DENIED: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "No token, or one that is not known."},
     403: {"model": Problem, "description": "The token may not do this, or nobody may."},
@@ -39,9 +41,9 @@ class Wish(BaseModel):
     who: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
 
 
-def allowed(tokens: Tokens, right: Right, header: str | None, *, desk: Desk) -> Token:
+def allowed(tokens: Tokens, right: Right, bearer: Bearer, *, desk: Desk) -> Token:
     """The caller's token, before anything is looked at. Raises what the app answers 401, 403 or 503 to."""
-    token = tokens.check(header, right)
+    token = tokens.check(None if bearer is None else bearer.credentials, right)
     if not desk.leads:
         raise HTTPException(503, standby(desk))
     return token
@@ -58,7 +60,7 @@ def overrides(desk: Desk, tokens: Tokens) -> APIRouter:
         """Approve, hold, roll back, or clear what was said before; kept for ever with who and why."""
         token = allowed(tokens, "override", authorization, desk=desk)
         live = routes.find(desk, number)
-        tokens.check(authorization, "override", live.row.namespace)
+        token.require("override", live.row.namespace)
         who = f"{wish.who} ({token.name})" if wish.who else token.name
         return desk.override(number, wish.action, who=who, why=wish.why)
 

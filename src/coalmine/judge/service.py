@@ -92,6 +92,7 @@ def serve(given: Options) -> None:
         make_app(desk, tokens=tokens),
         host=given.host,
         port=given.port,
+        log_config=None,
         log_level="warning",
         access_log=False,
         timeout_keep_alive=30,

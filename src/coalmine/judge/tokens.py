@@ -26,6 +26,14 @@ PREFIX = "cmj_"  # a secret that gets lost in a repository or a log is found by 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
+class Unauthorized(BadInput):
+    """No token, or one that nobody knows."""
+
+
+class Forbidden(Refused):
+    """Nobody may do this here, or this token may not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token. `namespaces` empty: all of them. `made` is Unix seconds."""
@@ -36,16 +44,14 @@ class Token:
     namespaces: tuple[str, ...] = ()
     made: float = 0.0
 
-    def allows(self, right: Right, namespace: str) -> bool:
-        return right in self.may and (not self.namespaces or namespace in self.namespaces)
-
-
-class Unauthorized(BadInput):
-    """No token, or one that nobody knows."""
-
-
-class Forbidden(Refused):
-    """Nobody may do this here, or this token may not."""
+    def require(self, right: Right, namespace: str | None = None) -> None:
+        """Raises Forbidden where it lacks the right, or has it in other namespaces only."""
+        if right not in self.may:
+            raise Forbidden(f"{self.name} may not {right}", remedy="use a token that has this right")
+        if namespace is not None and self.namespaces and namespace not in self.namespaces:
+            raise Forbidden(
+                f"{self.name} may not {right} in namespace {namespace}", remedy="use a token that has this namespace"
+            )
 
 
 class Tokens:
@@ -58,27 +64,24 @@ class Tokens:
         if path is not None:
             self._read()
 
-    def check(self, header: str | None, right: Right, namespace: str | None = None) -> Token:
-        """The token of an `Authorization: Bearer ...` header. `namespace` None: the caller asks for it later.
+    def check(self, secret: str | None, right: Right) -> Token:
+        """The token of this secret. Whether it may in a namespace is asked of the token itself.
 
         Raises:
             Forbidden: there is no file, or the token lacks the right.
-            Unauthorized: there is no token in the header, or it is none of ours.
+            Unauthorized: there is no secret, or it is none of ours.
         """
         if self._path is None:
             raise Forbidden(
                 "this judge has no tokens, so nobody may do this",
                 remedy=f"coalmine judge token NAME --may {right} --tokens FILE; then judge serve --tokens FILE",
             )
-        scheme, _, secret = (header or "").partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
+        if not secret:
             raise Unauthorized("no token", remedy="send the header Authorization: Bearer <token>")
-        token = self._find(secret.strip())
+        token = self._find(secret)
         if token is None:
             raise Unauthorized("the token is not known", remedy="ask whoever runs the judge for one")
-        if right not in token.may or (namespace is not None and not token.allows(right, namespace)):
-            place = "" if right not in token.may or namespace is None else f" in namespace {namespace}"
-            raise Forbidden(f"{token.name} may not {right}{place}", remedy="use a token that has this right")
+        token.require(right)
         return token
 
     def _find(self, secret: str) -> Token | None:

@@ -64,6 +64,11 @@ class Running:
         given = (str(word) for pair in arguments.items() if pair[1] != "" for word in pair)
         with (self.folder / f"{self.name}.log").open("ab") as out:
             self.process = subprocess.Popen([sys.executable, "-m", "coalmine.judge", *given], stdout=out, stderr=out)
+        self.wait()
+
+    def wait(self) -> None:
+        """Until it is well."""
+        assert self.process is not None
         for _ in range(400):
             try:
                 if self.get("/healthz").status_code == 200:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from coalmine.edge.config import from_settings
 from coalmine.judge.tokens import add, write_secret
+from coalmine.local import parts
+from coalmine.settings import load
 from unit.judge.running import Running, Traffic, begin, judge
 
 WHY = {"why": "the shop's sale begins at noon"}
@@ -120,3 +124,33 @@ def test_the_command_overrides_with_a_secret_from_a_file(running: Running, secre
     unknown = subprocess.run(run, capture_output=True, text=True, check=False, cwd=tmp_path, env=wrong)
     assert (unknown.returncode, "nonsense" in unknown.stderr) == (3, False)
     assert running.hook("confirm-promotion")[1].startswith("CONTINUE: held by ann: wait for the sale")
+
+
+@pytest.mark.slow
+def test_on_one_machine_the_command_needs_no_set_up(tmp_path: Path) -> None:
+    """The judge as `coalmine up` starts it, and its owner in the project's folder."""
+    project = tmp_path / "project"
+    (project / "bentos" / "sentiment").mkdir(parents=True)
+    (project / "bentos" / "sentiment" / "service.py").touch()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (project / "coalmine.toml").write_text(f"[ports]\njudge = {port}\n")
+    here = load(project=project, environ={})
+    parts.ensure_judge_token(here)
+    parts.ensure_judge_token(here)
+    assert oct(here.judge_token.stat().st_mode & 0o777) == "0o600"
+    part = next(part for part in parts.parts(here, from_settings(here)) if part.name == "judge")
+    running = Running(tmp_path, port=port)
+    running.process = subprocess.Popen(part.command, env=dict(part.env), stderr=subprocess.DEVNULL)
+    try:
+        running.wait()
+        begin(running)
+        program = "import sys; from coalmine.cli import main; sys.exit(main())"
+        words = ["judge", "override", "1", "--action", "hold", "--why", "lunch"]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("COALMINE")}
+        subprocess.run([sys.executable, "-c", program, *words], cwd=project, env=environ, check=True, timeout=60)
+        assert "held by owner: lunch" in running.hook("confirm-promotion")[1]
+    finally:
+        running.client.close()
+        running.kill()

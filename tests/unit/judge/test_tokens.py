@@ -20,32 +20,28 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "secrets" / "tokens.json"
 
 
-def bearer(secret: str) -> str:
-    return f"Bearer {secret}"
-
-
 def test_a_token_may_what_it_was_made_for_and_nothing_else(path: Path) -> None:
     pusher = add(path, "ci", may=("push",), namespaces=("shop",))
     person = add(path, "ann", may=("override", "push"))
     tokens = Tokens(path)
-    assert tokens.check(bearer(pusher), "push", "shop").name == "ci"
-    assert tokens.check(f"bearer   {person} ", "override", "anywhere").name == "ann"
+    tokens.check(pusher, "push").require("push", "shop")
+    tokens.check(person, "override").require("override", "anywhere")
     with pytest.raises(Forbidden, match="in namespace other"):
-        tokens.check(bearer(pusher), "push", "other")
+        tokens.check(pusher, "push").require("push", "other")
     with pytest.raises(Forbidden, match="ci may not override"):
-        tokens.check(bearer(pusher), "override")
+        tokens.check(pusher, "override")
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer cmj_wrong", "Bearer \udcff"])
-def test_without_a_known_token_nobody_gets_in(path: Path, header: str | None) -> None:
+@pytest.mark.parametrize("secret", [None, "", "cmj_wrong", "\udcff", "x" * 10_000])
+def test_without_a_known_token_nobody_gets_in(path: Path, secret: str | None) -> None:
     add(path, "ci", may=("push",))
     with pytest.raises(Unauthorized):
-        Tokens(path).check(header, "push")
+        Tokens(path).check(secret, "push")
 
 
 def test_without_a_file_nobody_may_and_the_remedy_is_named() -> None:
     with pytest.raises(Forbidden) as caught:
-        Tokens(None).check("Bearer x", "override")
+        Tokens(None).check("x", "override")
     assert "coalmine judge token" in caught.value.remedy
 
 
@@ -70,12 +66,12 @@ def test_a_token_is_replaced_or_taken_out_while_the_judge_runs(path: Path) -> No
     old = add(path, "ci", may=("push",))
     tokens = Tokens(path)
     new = add(path, "ci", may=("push",))
-    assert tokens.check(bearer(new), "push").name == "ci"
+    assert tokens.check(new, "push").name == "ci"
     with pytest.raises(Unauthorized):
-        tokens.check(bearer(old), "push")
+        tokens.check(old, "push")
     path.write_text('{"tokens": []}')
     with pytest.raises(Unauthorized):
-        tokens.check(bearer(new), "push")
+        tokens.check(new, "push")
 
 
 ROW = {"name": "a", "sha256": "0" * 64, "may": ["push"]}
@@ -97,7 +93,7 @@ def test_a_file_that_makes_no_sense_is_a_users_mistake(path: Path, text: str) ->
 def test_the_command_shows_the_secret_once_and_refuses_unknown_rights(path: Path) -> None:
     run = CliRunner().invoke
     done = run(app, ["judge", "token", "ci", "--may", "push", "--namespace", "shop", "--tokens", str(path)])
-    assert Tokens(path).check(bearer(done.stdout.strip()), "push", "shop").namespaces == ("shop",)
+    assert Tokens(path).check(done.stdout.strip(), "push").namespaces == ("shop",)
     with pytest.raises(BadInput, match="which rights"):
         add(path, "ci", may=("fly",))
     with pytest.raises(BadInput, match="no name"):
