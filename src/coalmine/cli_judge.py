@@ -14,13 +14,14 @@ from coalmine import output
 from coalmine.errors import BadInput
 
 if TYPE_CHECKING:
-    from coalmine.judge.backtest import Flagger
+    from coalmine.judge.backtest import Flagger, Recording
     from coalmine.judge.backtest.compare import Compared, Reader
     from coalmine.judge.explain import Finding
     from coalmine.judge.plan import Question
     from coalmine.judge.policy import Policy
     from coalmine.judge.simulate import Ramp
 
+_LONG = 100_000_000  # bytes that take more than a moment to read
 Policies = Annotated[
     list[Path] | None, typer.Option("--policy", help="judge by this one; may be repeated; default: the empty policy")
 ]
@@ -155,7 +156,7 @@ def _recorded(
             remedy="files of polls or access logs, or --database FILE --analysis N, or --prometheus URL",
         )
     if paths:
-        return (lambda policy: judge.from_files(paths, policy)), None
+        return (lambda policy: _from_files(paths, policy)), None
     if database:
         if analysis is None:
             raise BadInput("which analysis?", where="--database", remedy="--analysis 1")
@@ -170,6 +171,15 @@ def _recorded(
             judge.from_prometheus(place["prometheus"], policy, place["namespace"], place["name"], start=start, end=end)
         ]
     ), None
+
+
+def _from_files(paths: Sequence[Path], policy: Policy) -> list[Recording]:
+    from coalmine.judge import backtest as judge
+
+    size = sum(path.stat().st_size for path in paths if path.exists())
+    if size > _LONG:
+        output.tell(f"reading {size / 1e6:,.0f} MB")
+    return judge.from_files(paths, policy)
 
 
 def _time(option: str, text: str) -> float:
