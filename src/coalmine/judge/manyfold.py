@@ -39,7 +39,8 @@ class Batch:
     steps: tuple[int, ...]
     since: Floats = field(init=False)
     counts: Ints = field(init=False)
-    by_step: Floats = field(init=False)  # (runs, steps): ln E to roll back since each step began
+    by_step: Floats = field(init=False)  # (runs, steps): ln E to roll back since each step began, or a bound above it
+    exact: Mask = field(init=False)  # (runs,): which of the two
     seen: Ints = field(init=False)  # steps so far
     boost: Floats = field(init=False)  # (runs,): ln of what was raised on top of the evidence
     weight: float = field(init=False)
@@ -52,6 +53,7 @@ class Batch:
         self.by_step = np.zeros(shape)
         self.seen = np.zeros(self.runs, dtype=np.int64)
         self.boost = np.zeros(self.runs)
+        self.exact = np.ones(self.runs, dtype=np.bool_)
         self.weight = rollback_weights(self.policy, baked=False)[self.metric]
         self.line = -math.log(self.policy.alpha) - math.log(self.weight)
 
@@ -79,11 +81,21 @@ class Batch:
             self._raise(which, polls, row)
         outcomes, back = np.unique(polls, axis=0, return_inverse=True)
         law = evidence.fnch_log_pmf(outcomes, self.prior.points)[back.reshape(-1)]
+        most = law[:, :-2][:, self.prior.points[:-2] > self.prior.points[-2]].max(axis=1) - law[:, -2]
         for step in range(int(row.max()) + 1):
             reached = row >= step
             runs = which[reached]
             self.since[runs, step] += law[reached]
+            self.by_step[runs, step] += most[reached]
+        self.exact[which] = False
+
+    def _settle(self, which: Ints) -> None:
+        """Make the evidence of these runs exact where it is only known to be at most so much."""
+        which = which[~self.exact[which]]
+        for step in range(int(self.seen[which].max(initial=0))):
+            runs = which[self.seen[which] > step]
             self.by_step[runs, step] = evidence.log_e_rollback(self.since[runs, step], self.prior)
+        self.exact[which] = True
 
     def _raise(self, which: Ints, polls: Ints, row: Ints) -> None:
         """What is not lost by overshooting the line (evidence.overshoot). No outcome raises the evidence by more than
@@ -95,6 +107,8 @@ class Batch:
         rarest = np.stack([n_c, most, n_b, bad - most], axis=1)
         outcomes, back = np.unique(rarest, axis=0, return_inverse=True)
         null = evidence.fnch_log_pmf(outcomes, self.prior.points[-2:-1])[back.reshape(-1), 0]
+        near = -null > self.line - self.boost[which] - self._mixed(self.by_step[which], self.seen[which])
+        self._settle(which[near])
         room = self.line - self.boost[which] - self._mixed(self.by_step[which], self.seen[which])
         for i in np.flatnonzero((room > 0) & (-null > room) & (span > 0) & (span <= LONGEST_SUPPORT)):
             support = np.arange(most[i] - span[i], most[i] + 1)
@@ -116,6 +130,7 @@ class Batch:
         """ln E to roll back of each run of `which`, without the boost."""
         found = []
         if self.against is not Against.TOLERATED:
+            self._settle(which)
             found.append(self._mixed(self.by_step[which], self.seen[which]))
         rate = self.margins.tolerated_rate
         if self.against is not Against.BASELINE and rate is not None:
@@ -131,6 +146,8 @@ class Batch:
         needed = math.log((1.0 / self.policy.alpha - (1.0 - self.weight)) / self.weight)
         fires = np.ones(which.size, dtype=np.bool_)
         if self.against is not Against.TOLERATED:
+            fires = self._mixed(self.by_step[which], self.seen[which]) + self.boost[which] >= needed
+            self._settle(which[fires])
             fires = self._mixed(self.by_step[which], self.seen[which]) + self.boost[which] >= needed
         if self.against is not Against.BASELINE and fires.any():
             fires[fires] = self.log_e(which[fires]) >= needed  # never raised
