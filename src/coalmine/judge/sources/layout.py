@@ -26,7 +26,7 @@ _ROUTED = re.compile(
 )  # fmt: skip
 _ANSWERED = re.compile(rb'","status":(0|[1-9][0-9]{2}),"upstream_status":"([0-9, :-]*)","seconds":')
 _KEPT = 64  # texts of a kind that are remembered
-_NEW = 32  # texts of a kind that may be new in one call: more of them, and the lines are not of this layout
+_NEW = 32  # lines of another kind in one call: beyond them, what is left goes to the JSON parser
 Value = TypeVar("Value")
 
 
@@ -70,27 +70,29 @@ class Few(Generic[Value]):
         places = np.flatnonzero(alive)
         rows = text.rows(at[places], self._width)
         values: list[Value] = []
-        used: list[tuple[bytes, Value]] = []
-        waiting, new = list(self._met), 0
-        while len(places):
-            if not waiting:
-                found = self._pattern.match(rows[0].tobytes())
-                new += 1
-                if found is None:
-                    rows, places = rows[1:], places[1:]
-                    if new > _NEW:
-                        break
-                    continue
-                waiting.append((found[0], self._read(found)))
-            written, value = waiting.pop(0)
+        unknown = 0
+        while len(places) and unknown <= _NEW:
+            met = self._met_in(rows[0].tobytes())
+            if met is None:
+                rows, places, unknown = rows[1:], places[1:], unknown + 1
+                continue
+            written, value = met
             hit = begins(rows, written)
-            if hit.any():
-                kind[places[hit]], length[places[hit]] = len(values), len(written)
-                values.append(value)
-                used.append((written, value))
-                rows, places = rows[~hit], places[~hit]
-        self._met = [*used, *(met for met in self._met if met not in used)][:_KEPT]
+            kind[places[hit]], length[places[hit]] = len(values), len(written)
+            values.append(value)
+            rows, places = rows[~hit], places[~hit]
         return kind, values, length
+
+    def _met_in(self, row: bytes) -> tuple[bytes, Value] | None:
+        """The text that `row` begins with, met before or read now; None where there is none of this kind."""
+        for met in self._met:
+            if row.startswith(met[0]):
+                return met
+        found = self._pattern.match(row)
+        if found is None:
+            return None
+        self._met = [(found[0], self._read(found)), *self._met[: _KEPT - 1]]
+        return self._met[0]
 
 
 def _routed(found: re.Match[bytes]) -> Routed:
