@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from coalmine.errors import BadInput
 from coalmine.judge.lease import Lease, Standby
+from coalmine.judge.service import open_desk
 from coalmine.judge.store import Counted, Said, Store, database_url
 from coalmine.judge.tables import VERSION
 from coalmine.records import Poll
@@ -140,6 +142,30 @@ def test_a_file_of_the_first_version_is_upgraded_with_all_that_it_holds(tmp_path
         assert store.polls(1)[-1].q_b == 3
         assert Lease(store.engine, "one").hold()
         store.close()
+
+
+def test_an_analysis_that_ran_under_the_first_version_goes_on(tmp_path: Path) -> None:
+    """What was counted and not yet cut is in that version's words."""
+    counting = {
+        "release": "m2", "hint": "", "baseline": ["m1"], "after_epoch": 0, "epoch": 2, "weight": 10, "seen": 9.0,
+        "strangers": 1, "superseded": "", "baking": None, "exposed": 5.0, "over": False, "weights": [[5.0, 2.0, 10.0]],
+        "routed": {"10": 28}, "failed": 1,
+        "pending": {"errors": {"start": 8.0, "t": 9.0, "epoch": -1, "cells": {"10": [18, 0, 18, 0]}}},
+        "slices": {"latency/canary": {"second": 9, "step": 10, "epoch": 2, "n": 14, "slow": 0}},
+    }  # fmt: skip
+    path = tmp_path / "judge.db"
+    with sqlite3.connect(path) as direct:
+        direct.executescript(OLD)
+        direct.execute("UPDATE analyses SET counting = ?", (json.dumps(counting),))
+    direct.close()
+    (tmp_path / "log").touch()
+    desk = open_desk(database=str(path), access_log=tmp_path / "log")
+    desk.tick()
+    live = desk.live("a", "b")
+    assert live is not None
+    assert live.counting.routed == {"10": 28}
+    assert [poll.n_c for poll in desk.store.polls(1)] == [10, 18], "its pending poll was cut, and none twice"
+    desk.close()
 
 
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
