@@ -93,7 +93,7 @@ Weights = Annotated[str, typer.Option(help="the ramp in percent; default: the Ca
 Interval = Annotated[float | None, typer.Option(help="seconds a step lasts at least; default: the Canary's, or 10")]
 Votes = Annotated[float | None, typer.Option(help="votes a second on predictions; 0: there are none")]
 Runs = Annotated[int, typer.Option(min=50, max=100_000, help="healthy releases; each fault has a quarter of it")]
-Seed = Annotated[int, typer.Option(help="the same seed gives the same numbers")]
+Seed = Annotated[int, typer.Option(min=0, help="the same seed gives the same numbers")]
 MaxRequests = Annotated[int, typer.Option(min=1, help="canary requests after which a run counts as undecided")]
 
 

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from coalmine.cli import app
 from coalmine.errors import BadInput, Temporary
+from coalmine.judge.backtest import load_flagger, read_polls
+from unit.judge.recordings import CANARY
 from unit.judge.running import line
 from unit.judge.scraped import Scraped, prometheus
 from unit.judge.test_prometheus_source import policy_text
@@ -56,6 +61,53 @@ def test_an_empty_range_and_a_silent_server_are_told(tmp_path: Path) -> None:
     assert "no outcome of n/m" in str(empty.exception)
     gone = asked("--prometheus", "http://127.0.0.1:9", *RANGE, *policy)
     assert isinstance(gone.exception, Temporary)
+
+
+# ---- nonsense ----------------------------------------------------------------------------------------------------
+
+NUMBERS = st.one_of(st.integers(), st.floats(), st.none(), st.text(max_size=3), st.sampled_from([0, 5, 10**8, 2**70]))
+ROWS = st.fixed_dictionaries(
+    dict.fromkeys(("t", "n_c", "e_c", "n_b", "e_b"), NUMBERS) | {"metric": st.sampled_from(["errors", 7, None])},
+    optional={"step": NUMBERS, "part": NUMBERS, "q_c": NUMBERS},
+)
+TEXTS = st.one_of(st.text(), st.builds(json.dumps, ROWS), st.just("[" * 100_000), st.just('{"t": 1e999}'))
+
+
+@settings(deadline=None)
+@given(st.lists(TEXTS, max_size=4))
+def test_any_text_is_polls_or_a_mistake_with_its_place(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
+) -> None:
+    """Never a traceback, and nothing that the engine could not hold."""
+    path = tmp_path_factory.mktemp("any") / "polls"
+    path.write_text("\n".join(texts), encoding="utf-8", errors="surrogatepass")
+    try:
+        polls = read_polls(path)
+    except BadInput as error:
+        polls, where = [], error.where
+    else:
+        where = str(path)
+    assert where.startswith(str(path))
+    assert all(0 <= poll.e_c <= poll.n_c <= 10**7 and -1 <= poll.step <= 100 for poll in polls)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("threshold: 5", "threshold: five"),
+        ("threshold: 5", "threshold: 10000000"),
+        ("interval: 1m, thresholdRange", "interval: 0s, thresholdRange"),
+        ("{min: 99}", "{min: most}"),
+        ("spec:", "nothing: 1\nspec: null\nother:"),
+        ("stepWeight: 10", "stepWeights: 10"),
+        ("apiVersion", "\t"),
+    ],
+)
+def test_a_canary_that_cannot_be_followed_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    assert old in CANARY
+    (tmp_path / "canary.yaml").write_text(CANARY.replace(old, new, 1))
+    with pytest.raises(BadInput, match="Canar"):
+        load_flagger(tmp_path / "canary.yaml")
 
 
 # ---- access logs -------------------------------------------------------------------------------------------------

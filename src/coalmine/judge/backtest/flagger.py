@@ -17,7 +17,8 @@ import yaml
 
 from coalmine.errors import BadInput
 
-_FLOOR = 10.0
+_FLOOR, _LONGEST = 10.0, 1e7  # seconds
+_MOST_CHECKS = 10_000
 _UNIT = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 # In percent. The first is built in; the others are what people call the same thing in a MetricTemplate.
@@ -86,6 +87,8 @@ def _flagger(canary: dict[str, Any]) -> Flagger:
     analysis = canary["spec"]["analysis"]
     metrics = [(metric, _check(metric)) for metric in analysis.get("metrics") or []]
     threshold = int(analysis.get("threshold") or 0)
+    if threshold > _MOST_CHECKS:
+        raise ValueError(f"threshold {threshold}: more than {_MOST_CHECKS} failed checks")
     return Flagger(
         name=str(canary["metadata"]["name"]),
         interval=max(_FLOOR, _seconds(analysis.get("interval") or "1m")),
@@ -130,4 +133,7 @@ def _seconds(text: str) -> float:
     parts = _DURATION.findall(str(text))
     if not parts or "".join(number + unit for number, unit in parts) != str(text):
         raise ValueError(f"{text!r} is no duration")
-    return float(sum(float(number) * _UNIT[unit] for number, unit in parts))
+    found = float(sum(float(number) * _UNIT[unit] for number, unit in parts))
+    if not 0 < found < _LONGEST:
+        raise ValueError(f"{text!r} is no time to wait")
+    return found

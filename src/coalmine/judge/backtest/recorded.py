@@ -20,6 +20,7 @@ from coalmine.records import Poll
 
 _COUNTS = ("n_c", "e_c", "n_b", "e_b")
 _REMEDY = 'a poll is {"t": seconds, "metric": name, "n_c": .., "e_c": .., "n_b": .., "e_b": ..[, "step": weight]}'
+_MOST, _MOST_SUMMED = 10**7, 10**14  # of one poll: outcomes, and sums (scores are in millionths)
 _TRIED = 20  # lines
 _OUTCOMES = {True: "promoted", False: "not promoted", None: ""}
 _UNBOUNDED = ("counts", "score")  # kinds whose e may be above n
@@ -124,7 +125,7 @@ def _kind(path: Path) -> str:
 def _object(text: str) -> dict[str, Any] | None:
     try:
         row = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
 
@@ -179,16 +180,16 @@ def _poll(text: str, step: int, *, where: str) -> Poll:
         step = row.get("step", step)
     except KeyError as error:
         raise BadInput(f"{error.args[0]} is missing", where=where, remedy=_REMEDY) from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BadInput(f"no poll: {error}", where=where, remedy=_REMEDY) from error
     for name, value in counts.items():
-        _is_count(name, value, 0, where=where)
-    _is_count("step", step, BAKED, where=where)
+        _is_count(name, value, 0, _MOST if name.startswith("n_") else _MOST_SUMMED, where=where)
+    _is_count("step", step, BAKED, 100, where=where)
     if not math.isfinite(t):
         raise BadInput("t: not a time", where=where, remedy=_REMEDY)
     return Poll(t, metric, step=step, part=part, **counts)
 
 
-def _is_count(name: str, value: Any, least: int, *, where: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise BadInput(f"{name}: {value!r} is no count", where=where, remedy=_REMEDY)
+def _is_count(name: str, value: Any, least: int, most: int, *, where: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise BadInput(f"{name}: {str(value)[:40]} is no count up to {most:,}", where=where, remedy=_REMEDY)
