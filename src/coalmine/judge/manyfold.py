@@ -29,6 +29,14 @@ def _intolerable(n: int, e: int, rate: float) -> float:
     return evidence.log_e_intolerable(n, e, rate)
 
 
+@lru_cache(maxsize=64)
+def _law(n_c: int, n_b: int, bad: int, psi0: float, psi_m: float) -> Floats:
+    """The likelihoods of every outcome with these totals: (outcomes, POINTS)."""
+    k = np.arange(max(0, bad - n_b), min(bad, n_c) + 1)
+    every = np.stack([np.full(k.size, n_c), k, np.full(k.size, n_b), bad - k], axis=1)
+    return evidence.fnch_log_pmf(every, evidence.priors(psi0, psi_m).points)
+
+
 @dataclass(slots=True)
 class Batch:
     """`since` (runs, steps, POINTS): ln likelihood since each step began; `counts` (runs, steps, 4) by step."""
@@ -106,25 +114,32 @@ class Batch:
         span = most - np.maximum(0, bad - n_b)
         rarest = np.stack([n_c, most, n_b, bad - most], axis=1)
         outcomes, back = np.unique(rarest, axis=0, return_inverse=True)
-        null = evidence.fnch_log_pmf(outcomes, self.prior.points[-2:-1])[back.reshape(-1), 0]
-        near = -null > self.line - self.boost[which] - self._mixed(self.by_step[which], self.seen[which])
-        self._settle(which[near])
+        law = evidence.fnch_log_pmf(outcomes, self.prior.points)[back.reshape(-1)]
         room = self.line - self.boost[which] - self._mixed(self.by_step[which], self.seen[which])
-        for i in np.flatnonzero((room > 0) & (-null > room) & (span > 0) & (span <= LONGEST_SUPPORT)):
-            support = np.arange(most[i] - span[i], most[i] + 1)
-            rest = np.full(support.size, 1)
-            every = np.stack([rest * n_c[i], support, rest * n_b[i], bad[i] - support], axis=1)
-            self.boost[which[i]] += self._raised(int(which[i]), every, int(row[i]), room=float(room[i]))
+        near = np.flatnonzero((-law[:, -2] > room) & (span > 0) & (span <= LONGEST_SUPPORT))
+        self._settle(which[near])
+        runs, row = which[near], row[near]
+        room = self.line - self.boost[runs] - self._mixed(self.by_step[runs], self.seen[runs])
+        highest = self._after(runs, law[near], row) > self.line - self.boost[runs]
+        for i in np.flatnonzero((room > 0) & highest):
+            totals = (int(n_c[near[i]]), int(n_b[near[i]]), int(bad[near[i]]))
+            self.boost[runs[i]] += self._raised(runs[[i]], totals, row[[i]], room=float(room[i]))
 
-    def _raised(self, run: int, every: Ints, row: int, *, room: float) -> float:
+    def _after(self, runs: Ints, law: Floats, row: Ints) -> Floats:
+        """ln E of each run, had its poll the likelihoods `law`."""
+        after = self.by_step[runs]
+        for step in range(int(row.max(initial=-1)) + 1):
+            reached = row >= step
+            since = self.since[runs[reached], step] + law[reached]
+            after[reached, step] = evidence.log_e_rollback(since, self.prior)
+        return self._mixed(after, self.seen[runs])
+
+    def _raised(self, run: Ints, totals: tuple[int, int, int], row: Ints, *, room: float) -> float:
         """ln of the boost of one run's poll, given all that it could have been."""
-        law = evidence.fnch_log_pmf(every, self.prior.points)
-        after = np.repeat(self.by_step[[run]], len(every), axis=0)
-        for step in range(row + 1):
-            after[:, step] = evidence.log_e_rollback(self.since[run, step] + law, self.prior)
-        seen = self.seen[[run]]
-        gains = self._mixed(after, np.repeat(seen, len(every))) - self._mixed(self.by_step[[run]], seen)
-        return evidence.log_boost(law[:, -2], gains, room)
+        law = _law(*totals, self.margins.odds_ratio_rollback, self.margins.odds_ratio_promote)
+        each = np.zeros(len(law), dtype=np.int64)
+        before = self._mixed(self.by_step[run], self.seen[run])
+        return evidence.log_boost(law[:, -2], self._after(run[each], law, row[each]) - before, room)
 
     def log_e(self, which: Ints) -> Floats:
         """ln E to roll back of each run of `which`, without the boost."""
