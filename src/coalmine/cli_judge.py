@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,10 +77,7 @@ def backtest(
     policies, rules = _policies(policy, stored=stored), [judge.load_flagger(path) for path in flagger or ()]
     found = judge.compare(read, policies, flagger=rules, z_test=z_test)
     findings = _findings(policies, rules, found=found)
-    if plot is not None:
-        from coalmine.judge import pictures
-
-        pictures.write(plot, pictures.evidence(found.results, alpha=policies[0][1].alpha))
+    _draw(plot, lambda pictures: pictures.evidence(found.results, alpha=policies[0][1].alpha))
     result = {**judge.to_json(found.first), "compared": _rows(found.results, "trace"), "findings": _told(findings)}
     lines = cli_tables.verdict_lines(found.first) if len(found.results) == 1 else cli_tables.rows(found.results)
     output.show(result, lines=[*lines, *cli_tables.finding_lines(findings)])
@@ -133,10 +130,7 @@ def plan(
     policies = _policies(policy)
     outlooks = plans.plan(question, policies, flagger=followed, tell=output.tell)
     findings = _findings(policies, rules, question=question, votes=votes)
-    if plot is not None:
-        from coalmine.judge import pictures
-
-        pictures.write(plot, pictures.outlooks(outlooks))
+    _draw(plot, lambda pictures: pictures.outlooks(outlooks))
     lines = [*cli_tables.plan_lines(outlooks), *cli_tables.finding_lines(findings)]
     output.show({"outlooks": _rows(outlooks, "ended"), "findings": _told(findings)}, lines=lines)
 
@@ -246,6 +240,13 @@ def _findings(
             known |= {"rps": level.rps, "ramp": level.ramp, "error_rate": level.error_rate}
         told += [(name, one) for one in explain.impossible(policy, **known)]
     return told + [(f"Flagger: {one.name}", finding) for one in rules for finding in explain.of_flagger(one)]
+
+
+def _draw(plot: Path | None, what: Callable[[Any], Any]) -> None:
+    if plot is not None:
+        from coalmine.judge import pictures
+
+        pictures.write(plot, what(pictures))
 
 
 def _rows(found: Sequence[Any], left_out: str) -> list[dict[str, Any]]:
