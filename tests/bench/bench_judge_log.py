@@ -70,7 +70,7 @@ def best(work: Callable[[], object]) -> float:
 
 def measure(path: Path) -> dict[str, float]:
     """Lines a second of each stage."""
-    policy, layout, chunks = load_policy(""), Layout(), list(chunks_of(path))
+    policy, layout, chunks = load_policy(""), Layout(), [bytes(chunk) for chunk in chunks_of(path)]
     edges = load_policy(f"metrics: {{latency: {{more_edges: {[0.01 * k for k in range(1, 10)]}}}}}")
     batches = [parse(chunk, layout)[0] for chunk in chunks]
     lines = sum(chunk.count(b"\n") for chunk in chunks)

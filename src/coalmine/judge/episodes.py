@@ -136,19 +136,20 @@ def _by_canary(lines: Lines) -> Iterator[tuple[str, Lines]]:
         yield lines.names[code], lines.chosen(lines.owner == code)
 
 
-def chunks_of(path: Path) -> Iterator[bytes]:
-    """Whole lines of a file, some 4 MiB at a time; the last one may lack its newline."""
+def chunks_of(path: Path) -> Iterator[memoryview]:
+    """Whole lines of a file, some 4 MiB at a time; the last one may lack its newline. Each is valid until the next."""
+    buffer = bytearray(_CHUNK)
+    view, kept = memoryview(buffer), 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            rest = b""
-            while data := file.read(_CHUNK):
-                whole = data.rfind(b"\n") + 1
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb", buffering=0) as file:
+            while new := file.readinto(view[kept:]):
+                filled = kept + new
+                whole = buffer.rfind(b"\n", 0, filled) + 1 or (filled if filled == _CHUNK else 0)
                 if whole:
-                    yield rest + data[:whole] if rest else data[:whole]
-                    rest = data[whole:]
-                else:
-                    rest += data
-            if rest:
-                yield rest
+                    yield view[:whole]
+                kept = filled - whole
+                view[:kept] = bytes(view[whole:filled])
+            if kept:
+                yield view[:kept]
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(str(error), where=str(path), remedy="name readable access logs, oldest first") from error

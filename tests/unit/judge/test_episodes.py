@@ -10,7 +10,7 @@ import pytest
 
 from coalmine.errors import BadInput
 from coalmine.judge.counting import Counting
-from coalmine.judge.episodes import episodes
+from coalmine.judge.episodes import chunks_of, episodes
 from coalmine.judge.fold import BAKED
 from coalmine.judge.policy import load_policy
 from coalmine.judge.sources.accesslog import parse
@@ -123,3 +123,11 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, name: str) -> None:
     write(tmp_path / "broken.gz", "no gzip")
     with pytest.raises(BadInput, match=name):
         episodes([tmp_path / name], POLICY)
+
+
+def test_a_log_of_several_chunks_loses_no_line_where_they_meet(tmp_path: Path) -> None:
+    text = lines(1010, 2000, weight=10, epoch=2, primary="m1", canary="m2")
+    assert len(text) > 4 << 20
+    path = write(tmp_path / "log", text + text[:50])
+    assert sum(len(parse(chunk)[0]) for chunk in chunks_of(path)) == 40_000
+    assert [found.requests for found in episodes([path], POLICY)] == [20_000]

@@ -50,7 +50,7 @@ class AccessLog:
         whole = data.rfind(b"\n") + 1 or (len(data) if len(data) == _CHUNK else 0)
         if not whole and self._is_done(file):
             return self._first_of_next(position)
-        lines, skipped = parse(data[:whole], self._layout)
+        lines, skipped = parse(memoryview(data)[:whole], self._layout)
         place: Position = {"inode": self._inode, "offset": offset + whole, "head": head if offset + whole else ""}
         return Batch(lines, place, more=len(data) == _CHUNK, skipped=skipped)
 
@@ -111,12 +111,12 @@ class AccessLog:
         return None
 
 
-def parse(data: bytes, layout: Layout | None = None) -> tuple[Lines, int]:
+def parse(data: bytes | memoryview, layout: Layout | None = None) -> tuple[Lines, int]:
     """The lines that count, and how many were no JSON object of the log's format. `layout` is faster when kept."""
     if not data:
         return NO_LINES, 0
-    if not data.endswith(b"\n"):
-        data += b"\n"
+    if data[-1] != ord("\n"):
+        data = bytes(data) + b"\n"
     text = Text(data)
     ends = np.flatnonzero(text.bytes == ord("\n"))
     begins = np.concatenate([[0], ends[:-1] + 1])
@@ -127,7 +127,7 @@ def parse(data: bytes, layout: Layout | None = None) -> tuple[Lines, int]:
     skipped = 0
     for place in others.tolist():
         try:
-            line = _line(json.loads(data[begins[place] : ends[place]]))
+            line = _line(json.loads(bytes(data[begins[place] : ends[place]])))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             skipped += 1
             continue

@@ -25,7 +25,7 @@ _HEX[np.frombuffer(b"0123456789abcdef", dtype=np.uint8)] = np.arange(16)
 class Text:
     """Bytes with a view of the word that begins at each of them. Places must leave room for what is read there."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self.data = data
         self.bytes = np.frombuffer(data, dtype=np.uint8)
 
