@@ -36,17 +36,20 @@ class Mirror:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._fed: dict[int, int] = {}  # polls of each analysis that are folded
+        self._heard = -1  # the newest override that is known
 
     def follow(self, live: dict[Key, Live]) -> None:
         """Bring `live` up to what is stored."""
-        rows = running(self._store)
+        heard, rows = self._store.last_override(), running(self._store)
         for key in [key for key in live if key not in rows or live[key].row.id != rows[key].id]:
             del live[key]
         for key, row in rows.items():
+            if heard == self._heard and key in live and live[key].row == row:
+                continue  # polls come with a change of what is counted
             known = live.setdefault(key, Live(row=row, policy=load_policy(row.policy), counting=Counting()))
             polls = self._store.polls(row.id, after=self._fed.get(row.id, 0))
             known.row, known.counting = row, Counting.load(json.loads(row.counting))
             known.override = in_force(self._store.overrides(row.id))
             known.feed(polls)
             self._fed[row.id] = self._fed.get(row.id, 0) + len(polls)
-        self._fed = {row.id: self._fed[row.id] for row in rows.values()}
+        self._fed, self._heard = {row.id: self._fed[row.id] for row in rows.values()}, heard

@@ -181,6 +181,11 @@ class Store:
             link.execute(sa.insert(OVERRIDES).values(**asdict(said)))
             link.execute(sa.insert(EVENTS).values(analysis=said.analysis, t=said.t, **line))
 
+    def last_override(self) -> int:
+        """The number of the newest override of all; it grows with each. 0: there is none."""
+        with self.engine.connect() as link:
+            return int(link.execute(sa.select(sa.func.coalesce(sa.func.max(OVERRIDES.c.id), 0))).scalar_one())
+
     def overrides(self, analysis: int) -> list[Said]:
         """Oldest first; the newest is the one in force."""
         columns = (OVERRIDES.c[name] for name in ("analysis", "t", "action", "who", "why"))

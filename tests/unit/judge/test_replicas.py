@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from coalmine.judge.tokens import add
 from unit.judge.running import Running, Traffic, begin, judge, settled
 
 pytestmark = pytest.mark.slow
@@ -29,9 +30,11 @@ def ready(running: Running) -> bool:
 
 
 def test_the_follower_reads_along_and_says_who_decides(database: str, tmp_path: Path) -> None:
+    add(tmp_path / "tokens.json", "ci", may=("push",))
+    more = {**SHORT, "--tokens": tmp_path / "tokens.json"}
     with (
-        judge(tmp_path, database=database, name="first", more=SHORT) as first,
-        judge(tmp_path, database=database, name="second", more=SHORT) as second,
+        judge(tmp_path, database=database, name="first", more=more) as first,
+        judge(tmp_path, database=database, name="second", more=more) as second,
     ):
         begin(first)
         Traffic(first, behind=-3600).step(30, 5)
@@ -41,6 +44,11 @@ def test_the_follower_reads_along_and_says_who_decides(database: str, tmp_path: 
         assert second.hook("rollback") == (503, "standby: first decides\n")
         eventually(lambda: second.polls() == first.polls(), "the follower lags")
         eventually(lambda: settled(second) == settled(first), "the follower sees it otherwise")
+        token = add(tmp_path / "tokens.json", "ann", may=("override",))
+        wish = {"action": "hold", "why": "lunch"}
+        assert second.post("/api/v1/analyses/1/override", wish, token=token).status_code == 503
+        assert first.post("/api/v1/analyses/1/override", wish, token=token).status_code == 200
+        eventually(lambda: "held by ann" in second.analysis()["reason"], "the follower did not hear it")
         assert second.get("/api/v1/query?query=coalmine_judge_leads").json()["data"]["result"][0]["value"][1] == "0"
         first.kill(signal.SIGTERM)
         # It gave the lease up: nobody waits until it runs out.
