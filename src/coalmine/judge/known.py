@@ -128,7 +128,7 @@ class Known:
         if self.release:
             if self.baking is None:
                 news |= timely & ~rest.to_canary & own
-            known = np.isin(rest.release, [rest.code(name) for name in self.baseline])
+            known = np.isin(np.arange(len(rest.names)), [rest.code(name) for name in self.baseline])[rest.release]
             stale = (rest.epoch > 0) & (rest.epoch <= self.after_epoch)
             news |= ~rest.to_canary & ~own & ~known & ~stale & (rest.weight > 0)
         return begin + int(np.argmax(news)) if news.any() else len(lines)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coalmine.judge.sources.lines import NO_LINES, Bools, Floats, Ints, Lines
-from coalmine.judge.sources.words import Text, Words, begins, decimal, inside, place_of
+from coalmine.judge.sources.words import Text, Words, begins, decimal, eight_digits, inside, place_of, right_aligned
 
 _ROOM = 1200  # bytes behind a line's begin that may be looked at: one that is nearer to the end is not walked
 _NUMBER = rb"(0|[1-9][0-9]{0,8})"
@@ -143,10 +143,12 @@ def _head(text: Text, begin: Ints) -> tuple[Bools, Floats]:
     for place, part in ((18, b',"id":"'), (58, b'","predi'), (66, b'ction":"')):
         word = inside(rows, place) >> np.uint64(8) if len(part) == 7 else inside(rows, place)
         good &= word == int.from_bytes(part, "little")
-    high, one = decimal(inside(rows, 5), np.full(len(begin), 8))
-    low, other = decimal(inside(rows, 13), np.full(len(begin), 6))
-    good &= one & other & (place_of(inside(rows, 13), b".") == 2) & (place_of(inside(rows, 5), b".") == 8)
-    return good, (high * 100_000 + np.round(low * 1000)) / 1000
+    high, one = eight_digits(inside(rows, 5))
+    words = inside(rows, 13)  # 94.953,"
+    seconds, thousandths = (words & np.uint64(0xFFFF)) << np.uint64(24), (words >> np.uint64(24)) << np.uint64(40)
+    low, other = eight_digits(thousandths | seconds | np.uint64(0x303030))
+    good &= one & other & (((words >> np.uint64(16)) & np.uint64(0xFF)) == ord("."))
+    return good, (high * 100_000 + low) / 1000
 
 
 def _times(text: Text, at: Ints, good: Bools) -> tuple[Bools, Floats, Ints]:
@@ -192,7 +194,7 @@ def _tail(text: Text, at: Ints, end: Ints) -> Bools:
     """`686,"tls":"TLSv1.3","traceparent":"","client_id":""}`: nothing here counts, but a torn line must be seen."""
     words = text.words(at)
     length = place_of(words, b",")
-    _, good = decimal(words, np.clip(length, 1, 7))
+    _, good = eight_digits(right_aligned(words, np.clip(length, 1, 7)))
     good &= (length < 8) & _is_json(words, length)
     at = at + length
     good &= text.is_literal(at, b',"tls":"')

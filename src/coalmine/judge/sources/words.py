@@ -100,8 +100,7 @@ def decimal(words: Words, length: Ints) -> tuple[Floats, Bools]:
 
     It is the double nearest to what is written: both parts of the quotient are exact.
     """
-    bits = (length * 8).astype(np.uint64)
-    text = (words << (np.uint64(64) - bits)) | (_ZEROS >> bits)
+    text = right_aligned(words, length)
     dot = place_of(text, b".")
     has = dot < 8
     if has.any():
@@ -109,11 +108,24 @@ def decimal(words: Words, length: Ints) -> tuple[Floats, Bools]:
         low = text & ((np.uint64(1) << shift) - np.uint64(1))
         without = ((text >> shift >> _EIGHT) << shift << _EIGHT) | (low << _EIGHT) | np.uint64(0x30)
         text = np.where(has, without, text)
-    value = text ^ _ZEROS
-    good = (((value + _UNDER) | value) & _HIGH) == 0
+    number, good = eight_digits(text)
     good &= (words & np.uint64(0xFF)) != np.uint64(0x2E)  # begins with a digit
     good &= dot != 7  # and ends with one
+    return number / _POWERS[np.where(has, 7 - dot, 0)], good
+
+
+def right_aligned(words: Words, length: Ints) -> Words:
+    """The first `length` (1 to 8) bytes of each word at its end, with the digit 0 before them."""
+    bits = (length * 8).astype(np.uint64)
+    text: Words = (words << (np.uint64(64) - bits)) | (_ZEROS >> bits)
+    return text
+
+
+def eight_digits(text: Words) -> tuple[Floats, Bools]:
+    """The number that eight digits write, and where they are eight digits."""
+    value = text ^ _ZEROS
+    good: Bools = (((value + _UNDER) | value) & _HIGH) == 0
     value = value * np.uint64(10) + (value >> _EIGHT)
     pairs = (value & _PAIR) * np.uint64(0x000F424000000064)
     pairs += ((value >> np.uint64(16)) & _PAIR) * np.uint64(0x0000271000000001)
-    return (pairs >> np.uint64(32)).astype(np.float64) / _POWERS[np.where(has, 7 - dot, 0)], good
+    return (pairs >> np.uint64(32)).astype(np.float64), good
