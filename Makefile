@@ -20,7 +20,7 @@ demo: $(VENV)/local.stamp ## the whole story on real data: four releases, one ma
 	@$(BIN)/coalmine demo
 
 test: $(VENV)/dev.stamp ## lint, types, import contracts and all tests
-	@$(MAKE) --no-print-directory system PACKAGES="nginx chromium prometheus wrk"
+	@$(MAKE) --no-print-directory system PACKAGES="nginx chromium postgresql prometheus wrk"
 	@$(MAKE) --no-print-directory lint types contracts unit slow
 
 lint: $(VENV)/dev.stamp
