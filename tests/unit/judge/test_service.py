@@ -194,7 +194,17 @@ def test_it_is_a_metric_provider_and_has_metrics_of_its_own(calm: Running) -> No
     ).json()
     assert found["data"]["result"][0]["value"][1] == "1"
     assert calm.get("/api/v1/query?query=sum(x)").status_code == 400
-    assert "coalmine_judge_polls_total 0.0" in calm.get("/metrics").text
+    exposed = calm.get("/metrics").text
+    for series in (
+        "polls_total 0.0",
+        'hook_answers_total{kind="rollout",status="200"} 1.0',
+        "leads 1.0",
+        "lease_term 1.0",
+    ):
+        assert f"coalmine_judge_{series}\n" in exposed
+    assert "coalmine_judge_pass_seconds_bucket" in exposed
+    assert calm.get("/readyz").status_code == 200
+    assert "/api/v1/analyses/{number}/override" in calm.get("/openapi.json").json()["paths"]
     assert calm.get("/").text.startswith("<!doctype html>")
     assert calm.get("/api/v1/policy/schema").json()["title"] == "Policy"
 
