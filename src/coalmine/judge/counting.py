@@ -37,13 +37,14 @@ class Counting(Known):
 
     pending: dict[str, Pending] = field(default_factory=dict)
     slices: dict[str, Slice] = field(default_factory=dict)
-    users: Exposed = field(default_factory=Exposed)  # where the policy's unit is the user
+    users: Exposed = field(default_factory=Exposed)  # where the policy's unit is the user: who has had a request
+    voters: Exposed = field(default_factory=Exposed)  # and who has voted
 
     def dump(self) -> dict[str, Any]:
         flat = {item.name: getattr(self, item.name) for item in fields(self)}
         pending = {name: asdict(value) for name, value in self.pending.items()}
         slices = {name: asdict(value) for name, value in self.slices.items()}
-        return {**flat, "pending": pending, "slices": slices, "users": self.users.dump()}
+        return {**flat, "pending": pending, "slices": slices, "users": self.users.dump(), "voters": self.voters.dump()}
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Counting:
@@ -51,8 +52,8 @@ class Counting(Known):
         known = {name: data[name] for name in (item.name for item in fields(cls)) if name in data}
         pending = {name: Pending.load(value) for name, value in data["pending"].items()}
         opened = {name: slices.load(value) for name, value in data["slices"].items()}
-        users = Exposed.load(data["users"]) if "users" in data else Exposed()
-        return cls(**{**known, "pending": pending, "slices": opened, "users": users})
+        sets = {name: Exposed.load(data[name]) if name in data else Exposed() for name in ("users", "voters")}
+        return cls(**{**known, "pending": pending, "slices": opened, **sets})
 
     # ---- requests ----
 
@@ -114,7 +115,7 @@ class Counting(Known):
         if policy.unit == "request":
             return routed
         self.skipped += int(np.count_nonzero(routed & (lines.user == 0)))
-        return self.users.meet(np.where(routed, lines.user, np.uint64(0)), lines.t)
+        return self.users.meet(np.where(routed, lines.user, np.uint64(0)))
 
     def _slices(self, name: str, metric: Latency, lines: Lines, *, step: Ints, canary: Bools) -> Found:
         timed = (step != NOWHERE) & (lines.status < 400) & ~np.isnan(lines.seconds)
@@ -156,12 +157,13 @@ class Counting(Known):
         return polls
 
     def _votes(self, label: Label, policy: Policy) -> bool:
-        """Whether it counts: where users are the unit, only a user's first vote soon after the first exposure."""
+        """Whether it counts: where users are the unit, a user's first vote, soon after what it is about was served."""
         if policy.unit == "request":
             return True
         if not label.user:
             self.skipped += 1
-        return self.users.vote(user_number(label.user), label.t, policy.unit_window_seconds)
+        first = self.voters.meet(np.array([user_number(label.user)], dtype=np.uint64))
+        return bool(first[0]) and label.t - label.predicted_at <= policy.unit_window_seconds
 
     def outcomes(self, items: Sequence[Outcomes], policy: Policy) -> list[Poll]:
         """Count what Prometheus or a push has counted, for any kind of metric; the polls completed, in order."""

@@ -70,7 +70,8 @@ class Desk(Intake):
             self._close(before, ended_as, self.clock())
         edge = self._positions.get("edge")
         weight = None if edge is None else int(edge["weight"])
-        counting = Counting(hint=hint, after_epoch=self._last_epoch(namespace, name), weight=weight)
+        after = self._last_epoch(namespace, name)
+        counting = Counting(hint=hint, after_epoch=after, weight=weight, canary=f"{namespace}/{name}")
         row = self.store.open(
             namespace, name, checksum, opened=self.clock(), policy=policy_text, counting=json.dumps(counting.dump())
         )

@@ -1,5 +1,8 @@
 """Where users are routed, not requests: each counts once in an analysis, in the arm that first served them.
 
+Whoever gave a first request, and whoever gave a first vote, is such a set of its own: a person's name at the edge and
+in a vote need not be the same.
+
 It holds at most LIMIT users. Beyond that it goes on with a sample: half of all users, then a quarter, and so on,
 chosen by a hash of the user that knows neither arm nor outcome. Users outside the sample are forgotten and never
 counted again; those inside were all seen from their first request on. So nobody is counted twice, and what is stored
@@ -13,21 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from coalmine.judge.sources.lines import Bools, Floats, Ints, Users
+from coalmine.judge.sources.lines import Bools, Users
 
-LIMIT = 100_000  # 12 bytes each where they are stored
-_LAST = 2**31 - 1  # milliseconds after the first exposure that fit
+LIMIT = 100_000  # 8 bytes each where they are stored
 
 
 class Exposed:
-    """The users of one analysis: sorted hashes, milliseconds of each first exposure, and who has voted."""
+    """The users of one analysis that have counted: sorted hashes."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._halvings = 0
-        self._origin: float | None = None
         self._users: Users = np.zeros(0, dtype=np.uint64)
-        self._since: Ints = np.zeros(0, dtype=np.int64)  # milliseconds since `origin`, doubled; the last bit: has voted
         self._text: str | None = ""
 
     def __len__(self) -> int:
@@ -38,15 +38,15 @@ class Exposed:
 
     __hash__ = None  # type: ignore[assignment]  # it changes
 
-    def meet(self, users: Users, t: Floats) -> Bools:
-        """Which of these requests, in order, are their users' first. Shape (N,) each; a user of 0 is nobody."""
+    def meet(self, users: Users) -> Bools:
+        """Which of these, in order, are their users' first. Shape (N,); a user of 0 is nobody."""
         first = np.zeros(len(users), dtype=np.bool_)
         mixed, begin = _mix(users), 0
         while begin < len(users):
-            begin = self._meet(users[begin:] != 0, mixed[begin:], t[begin:], first=first[begin:]) + begin
+            begin = self._meet(users[begin:] != 0, mixed[begin:], first=first[begin:]) + begin
         return first
 
-    def _meet(self, named: Bools, mixed: Users, t: Floats, *, first: Bools) -> int:
+    def _meet(self, named: Bools, mixed: Users, *, first: Bools) -> int:
         """Mark the first requests of new users until it is full; how many requests that took."""
         mine = np.flatnonzero(named & self._sampled(mixed))
         found, places = np.unique(mixed[mine], return_index=True)
@@ -56,20 +56,11 @@ class Exposed:
         taken = places[:room]
         if len(taken):
             first[taken] = True
-            self._keep(mixed[taken], t[taken])
+            self._users, self._text = np.sort(np.concatenate([self._users, mixed[taken]])), None
         if len(places) <= room:
             return len(mixed)
         self._halve()
         return int(places[room])
-
-    def _keep(self, mixed: Users, t: Floats) -> None:
-        if self._origin is None:
-            self._origin = float(t[0])
-        since = np.clip(np.round((t - self._origin) * 1000), 0, _LAST).astype(np.int64) * 2
-        users = np.concatenate([self._users, mixed])
-        order = np.argsort(users, kind="stable")
-        self._users, self._since = users[order], np.concatenate([self._since, since])[order]
-        self._text = None
 
     def _sampled(self, mixed: Users) -> Bools:
         sampled: Bools = (mixed & np.uint64((1 << self._halvings) - 1)) == 0
@@ -77,37 +68,19 @@ class Exposed:
 
     def _halve(self) -> None:
         self._halvings += 1
-        kept = self._sampled(self._users)
-        self._users, self._since, self._text = self._users[kept], self._since[kept], None
-
-    def vote(self, user: int, t: float, window: float) -> bool:
-        """Whether this is the user's first vote and comes within `window` seconds of the first exposure."""
-        mixed = _mix(np.array([user], dtype=np.uint64))[0]
-        place = int(np.searchsorted(self._users, mixed))
-        if user == 0 or place == len(self._users) or self._users[place] != mixed or self._since[place] & 1:
-            return False
-        after = t - (self._origin or 0.0) - int(self._since[place] >> 1) / 1000
-        if not -0.001 <= after <= window:
-            return False
-        self._since[place] |= 1
-        self._text = None
-        return True
+        self._users, self._text = self._users[self._sampled(self._users)], None
 
     def dump(self) -> dict[str, Any]:
-        """JSON: 12 bytes a user, base64."""
+        """JSON: 8 bytes a user, base64."""
         if self._text is None:
-            table = self._users.astype("<u8").tobytes() + self._since.astype("<u4").tobytes()
-            self._text = base64.b64encode(table).decode()
-        return {"limit": self._limit, "halvings": self._halvings, "origin": self._origin, "table": self._text}
+            self._text = base64.b64encode(self._users.astype("<u8").tobytes()).decode()
+        return {"limit": self._limit, "halvings": self._halvings, "table": self._text}
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Exposed:
         exposed = cls(int(data["limit"]))
-        table = base64.b64decode(data["table"])
-        count = len(table) // 12
-        exposed._users = np.frombuffer(table, dtype="<u8", count=count).astype(np.uint64)
-        exposed._since = np.frombuffer(table, dtype="<u4", offset=8 * count).astype(np.int64)
-        exposed._halvings, exposed._origin, exposed._text = int(data["halvings"]), data["origin"], data["table"]
+        exposed._users = np.frombuffer(base64.b64decode(data["table"]), dtype="<u8").astype(np.uint64)
+        exposed._halvings, exposed._text = int(data["halvings"]), data["table"]
         return exposed
 
 

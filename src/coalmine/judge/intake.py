@@ -23,7 +23,7 @@ from coalmine.judge.lease import Lease, Standby
 from coalmine.judge.live import Live
 from coalmine.judge.mirror import Key, Mirror, revive, running
 from coalmine.judge.readers import PROMETHEUS, Many, News, Positions, Readers
-from coalmine.judge.sources import Line, Outcomes, Position
+from coalmine.judge.sources import Line, Lines, Outcomes, Position
 from coalmine.judge.store import Counted, Store
 from coalmine.judge.tally import Tally
 from coalmine.records import Decision, Poll
@@ -171,11 +171,11 @@ class Intake:
 
     def _edge(self, lines: Sequence[Line]) -> Position | None:
         """The newest split seen in the log, whether or not an analysis was open."""
-        newest = max(lines, key=lambda line: line.epoch, default=None)
+        newest = (lines if isinstance(lines, Lines) else Lines.of(lines)).newest_edge()
         known = self._positions.get("edge")
-        if newest is None or (known is not None and newest.epoch < int(known["epoch"])):
+        if newest is None or (known is not None and newest[0] < int(known["epoch"])):
             return known
-        return {"epoch": newest.epoch, "weight": newest.weight}
+        return {"epoch": newest[0], "weight": newest[1]}
 
     def _count(self, live: Live, news: News, outcomes: list[Outcomes]) -> list[Poll]:
         polls = live.counting.lines(news.lines, live.policy)

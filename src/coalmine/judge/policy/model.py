@@ -29,7 +29,7 @@ class Policy(Part):
     metrics: dict[str, Metric] = Field(default_factory=_defaults)
     unit: Annotated[Literal["request", "user"], Field(description="what is routed: user where sticky")] = "request"
     unit_window_seconds: Annotated[
-        float, Field(gt=0, description="a user's outcome counts if it comes this soon after the first exposure")
+        float, Field(gt=0, description="a user's first vote counts if it comes this soon after the prediction")
     ] = 600.0
     prometheus: Prometheus = Prometheus()
     minimum_seconds: Seconds = 20.0
