@@ -27,6 +27,9 @@ fault is to be caught). psi0 is `odds_ratio_rollback`: 1 is the sharpest, 1.25 t
 for 1. "At most" and "at least" are 99 % Clopper-Pearson bounds; "+-" is a 99 % interval of the mean. A negative
 control is a way of counting that must fail in the same streams, or the streams would show nothing.
 
+A **no** beside a share that is itself below its aim: the bound is not, these runs are too few to show it. With psi0 =
+1 and equal arms the evidence is at the edge of its null, and little of alpha is left unused.
+
 Latency: ten minutes of 200 requests a second to one process for each arm, by the default policy's latency metric.
 `load`: an arm has the more slow requests the more it has to do. Stalls: about every twenty seconds all that arrives
 within 200 ms waits, in both arms at once or in each by itself.
