@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from coalmine.judge import evidence
 from coalmine.judge.evidence import Floats, Priors, scores
-from coalmine.judge.policy import Against, Counts, Margins, MetricRules, Mix, Paired, Policy, Resource, Score
+from coalmine.judge.policy import Counts, Margins, MetricRules, Mix, Paired, Policy, Resource, Score
 from coalmine.records import Poll
 
 Outcomes = NDArray[np.int64]
@@ -19,17 +19,12 @@ _Counts = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What one poll adds: `counts` (s of 4) and `row` (s, width) to the series with the numbers `series` (s).
-
-    `most` (width): what it would add had all failures that may be the canary's been the canary's; None where that is
-    of no use (see series.weigh).
-    """
+    """What one poll adds: `counts` (s of 4) and `row` (s, width) to the series with the numbers `series` (s)."""
 
     poll: Poll
     series: slice
     counts: list[_Counts]
     row: Floats
-    most: Floats | None = None
 
 
 def learn(
@@ -67,29 +62,15 @@ def _key(rules: MetricRules, margins: Margins) -> tuple[str, Margins]:
     return law, replace(margins, tolerated_rate=None)
 
 
-def is_alone(rules: MetricRules) -> bool:
-    """One series, compared with the baseline only: then the law of all its evidence is known."""
-    kinds = (Score, Resource, Mix)
-    return rules.against is Against.BASELINE and rules.parts == ("",) and not isinstance(rules, kinds)
-
-
 def _asked(poll: Poll, rules: MetricRules) -> list[_Counts]:
-    """What to ask the law for: the poll, of a mix also its complement, of a metric that is_alone its extreme."""
+    """What to ask the law for: the poll, of a mix also its complement."""
     n_c, e_c, n_b, e_b = counts = (poll.n_c, poll.e_c, poll.n_b, poll.e_b)
-    if isinstance(rules, Mix):
-        return [counts, (n_c, n_c - e_c, n_b, n_b - e_b)]
-    if not is_alone(rules):
-        return [counts]
-    most = e_c + e_b if isinstance(rules, Counts | Paired) else min(e_c + e_b, n_c)
-    return [counts, (n_c, most, n_b, e_c + e_b - most)]
+    return [counts, (n_c, n_c - e_c, n_b, n_b - e_b)] if isinstance(rules, Mix) else [counts]
 
 
 def _dealt(poll: Poll, rules: MetricRules, asked: list[_Counts], rows: Iterator[Floats]) -> Learned:
-    place, first = rules.parts.index(poll.part), next(rows)
-    if isinstance(rules, Mix):
-        return Learned(poll, slice(2 * place, 2 * place + 2), asked, np.stack([first, next(rows)]))
-    most = next(rows) if is_alone(rules) else None
-    return Learned(poll, slice(place, place + 1), asked[:1], first[None], most=most)
+    place, count = rules.parts.index(poll.part) * len(asked), len(asked)
+    return Learned(poll, slice(place, place + count), asked, np.stack([next(rows) for _ in asked]))
 
 
 def _scored(polls: Sequence[Poll], before: Outcomes) -> list[Learned]:
