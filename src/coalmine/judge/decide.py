@@ -23,6 +23,8 @@ from coalmine.judge.sentences import odds
 from coalmine.judge.verdict import MetricEvidence, Override, PartEvidence, Verdict
 from coalmine.records import Decision
 
+_Band = tuple[float | None, float | None]
+
 
 def judge(state: State, policy: Policy, now: float, *, opened: float, override: Override | None = None) -> Verdict:
     """The verdict at `now` on an analysis that was opened at `opened` (Unix seconds)."""
@@ -96,7 +98,7 @@ def _evidence(name: str, state: State, policy: Policy, *, share: float) -> Metri
     n_c, e_c, n_b, e_b = metric.totals
     holds = series.log_e_noninferior(metric.rows.sum(axis=0), metric.counts.sum(axis=0), margins, rules=rules)
     unit = scores.UNIT if isinstance(rules, Score) else 1
-    band = _band(metric.kept[0], rules)
+    bands = _bands(metric, rules)
     rates = [_rate_band(kept, n, rules) for kept, n in zip(metric.kept_rates, (n_c, n_b), strict=True)]
     apart = scores.difference_band(metric.rows.sum(axis=0)[0], margins.alpha) if isinstance(rules, Score) else None
     return MetricEvidence(
@@ -106,17 +108,20 @@ def _evidence(name: str, state: State, policy: Policy, *, share: float) -> Metri
         log_e_rollback=metric.log_e, share=share,
         log_e_promote=holds.promote, log_e_tolerated=holds.tolerated, log_e_noninferior=holds.whole,
         log_e_last_step=_last_step(metric, state, policy, name=name),
-        odds_low=band[0], odds_high=band[1],
+        odds_low=bands[0][0], odds_high=bands[0][1],
         difference_low=apart[0] if apart else None, difference_high=apart[1] if apart else None,
         changed=not metric.kept[0].any(), passes=holds.whole >= -math.log(policy.beta), polls=metric.polls, t=metric.t,
         baked_n=metric.baked[0], baked_e=metric.baked[1], log_e_bake=metric.log_e_bake,
-        parts=_parts(metric, policy, name=name),
+        parts=tuple(_parts(metric, rules, bands)),
     )  # fmt: skip
 
 
-def _band(kept: NDArray[np.bool_], rules: MetricRules) -> tuple[float | None, float | None]:
-    found = None if isinstance(rules, Score | Resource) else evidence.ends(kept)
-    return (None, None) if found is None else (math.exp(found[0]), math.exp(found[1]))
+def _bands(metric: MetricState, rules: MetricRules) -> list[_Band]:
+    """The confidence sequence of each series' odds ratio."""
+    if isinstance(rules, Score | Resource):
+        return [(None, None)] * len(metric.kept)
+    found = evidence.ends(metric.kept)
+    return [(None, None) if one is None else (math.exp(one[0]), math.exp(one[1])) for one in found]
 
 
 def _rate_band(kept: NDArray[np.bool_], n: int, rules: MetricRules) -> tuple[float | None, float | None]:
@@ -124,20 +129,20 @@ def _rate_band(kept: NDArray[np.bool_], n: int, rules: MetricRules) -> tuple[flo
     return found or (None, None)
 
 
-def _parts(metric: MetricState, policy: Policy, *, name: str) -> tuple[PartEvidence, ...]:
-    """Each series' own evidence, where there are several: of a class the side that says more."""
-    rules = policy.metrics[name]
+def _parts(
+    metric: MetricState, rules: MetricRules, bands: list[tuple[float | None, float | None]]
+) -> list[PartEvidence]:
+    """Each part's own evidence, where there are several: of a class the side that says more."""
     if rules.parts == ("",):
-        return ()
-    logs = None if isinstance(rules, Resource) else metric.against.reshape(len(rules.parts), -1)
-    found = []
+        return []
     each = metric.counts.shape[1] // len(rules.parts)
-    for place, part in enumerate(rules.parts):
-        n_c, e_c, n_b, e_b = (int(value) for value in metric.counts[:, place * each].sum(axis=0))
-        log_e = None if logs is None else float(logs[place].max())
-        low, high = _band(metric.kept[place * each], rules)
+    counts = metric.counts.sum(axis=0)[::each].tolist()
+    logs = [None] * len(counts) if isinstance(rules, Resource) else metric.against.reshape(len(counts), -1).max(axis=1)
+    found = []
+    for part, (n_c, e_c, n_b, e_b), said, (low, high) in zip(rules.parts, counts, logs, bands[::each], strict=True):
+        log_e = None if said is None else float(said)
         found.append(PartEvidence(part, n_c, e_c, n_b, e_b, log_e=log_e, odds_low=low, odds_high=high))
-    return tuple(found)
+    return found
 
 
 def _last_step(metric: MetricState, state: State, policy: Policy, *, name: str) -> float:

@@ -195,7 +195,8 @@ def log_shares(state: State, policy: Policy, *, baked: bool) -> dict[str, float]
 
 def _latch(state: State, policy: Policy) -> State:
     """Before the promotion and after it are two questions, each with an answer of its own."""
-    for baked in (False, True):
+    has_baked = any(metric.baked[0] for metric in state.metrics.values())
+    for baked in (False, True) if has_baked else (False,):
         mean = log_e_mean(state, policy, baked=baked)
         if mean >= -math.log(policy.alpha):
             return replace(state, latched=state.t, log_e_latched=mean, latched_in_bake=baked)

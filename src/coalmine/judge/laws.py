@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from coalmine.records import Poll
 
 Outcomes = NDArray[np.int64]
 _Counts = tuple[int, int, int, int]
+_Key = tuple[str, float, float]  # a law, and the two odds ratios that fix the points
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,16 @@ def learn(
 
     `before` (J, S, 4) by metric: the counts that were known before.
     """
-    asked: dict[tuple[str, Margins], list[_Counts]] = {}
+    asked: dict[_Key, list[_Counts]] = {}
     dealt: dict[str, list[list[_Counts]]] = {}
     for name, polls in looks.items():
         rules = policy.metrics[name]
         if not isinstance(rules, Score):
             dealt[name] = [_asked(poll, rules) for poll in polls]
-            mine = asked.setdefault(_key(rules, policy.margins(name)), [])
+            mine = asked.setdefault(_key(rules), [])
             mine.extend(counts for each in dealt[name] for counts in each)
     found = {
-        key: iter(log_pmf(np.array(counts, dtype=np.int64), law=key[0], points=prior(key[1]).points))
+        key: iter(log_pmf(np.array(counts, dtype=np.int64), law=key[0], points=evidence.priors(*key[1:]).points))
         for key, counts in asked.items()
     }
     learned = {}
@@ -52,14 +53,14 @@ def learn(
         if isinstance(rules, Score):
             learned[name] = _scored(polls, before[name])
         else:
-            rows = found[_key(rules, policy.margins(name))]
+            rows = found[_key(rules)]
             learned[name] = [_dealt(p, rules, counts, rows) for p, counts in zip(polls, dealt[name], strict=True)]
     return learned
 
 
-def _key(rules: MetricRules, margins: Margins) -> tuple[str, Margins]:
+def _key(rules: MetricRules) -> _Key:
     law = "events" if isinstance(rules, Counts | Paired) else "none" if isinstance(rules, Resource) else "units"
-    return law, replace(margins, tolerated_rate=None)
+    return law, rules.odds_ratio_rollback, rules.odds_ratio_promote
 
 
 def _asked(poll: Poll, rules: MetricRules) -> list[_Counts]:

@@ -47,5 +47,5 @@ def _differences(case: dict[str, Any]) -> Iterator[float]:
             "log_e_noninferior": float(evidence.log_e_noninferior(promote, tolerated)),
         }
         yield from (abs(found[name] - expected[name]) for name in found)
-        band = evidence.ends(evidence.confidence_mask(likelihood, prior, case["alpha"]))
+        (band,) = evidence.ends(evidence.confidence_mask(likelihood, prior, case["alpha"])[None])
         yield from (abs(a - b) for a, b in zip(band or (math.inf, math.inf), expected["cs"], strict=True))

@@ -187,7 +187,10 @@ def confidence_mask(likelihood: Floats, prior: Priors, alpha: float) -> NDArray[
     return np.asarray(on_grid > line[..., None], dtype=np.bool_)
 
 
-def ends(mask: NDArray[np.bool_]) -> tuple[float, float] | None:
-    """The lowest and highest ln psi kept; None when nothing is left: psi changed during the rollout."""
-    kept = np.flatnonzero(mask)
-    return (float(GRID[kept[0]]), float(GRID[kept[-1]])) if kept.size else None
+def ends(masks: NDArray[np.bool_]) -> list[tuple[float, float] | None]:
+    """Of each row of `masks` (S, grid) the lowest and highest ln psi kept; None where nothing is left: psi changed
+    during the rollout.
+    """
+    lowest, highest = GRID[masks.argmax(axis=1)], GRID[::-1][masks[:, ::-1].argmax(axis=1)]
+    anything = masks[np.arange(len(masks)), masks.argmax(axis=1)]
+    return [(float(lowest[row]), float(highest[row])) if anything[row] else None for row in range(len(masks))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -66,14 +67,20 @@ class Policy(Part):
         return self
 
     def margins(self, name: str) -> Margins:
-        metric = self.metrics[name]
-        return Margins(
-            odds_ratio_rollback=metric.odds_ratio_rollback,
-            odds_ratio_promote=metric.odds_ratio_promote,
-            tolerated_rate=metric.tolerated_rate,
-            alpha=self.alpha,
-            beta=self.beta,
-        )
+        return self._margins[name]
+
+    @cached_property
+    def _margins(self) -> dict[str, Margins]:
+        return {
+            name: Margins(
+                odds_ratio_rollback=metric.odds_ratio_rollback,
+                odds_ratio_promote=metric.odds_ratio_promote,
+                tolerated_rate=metric.tolerated_rate,
+                alpha=self.alpha,
+                beta=self.beta,
+            )
+            for name, metric in self.metrics.items()
+        }
 
     def weights(self) -> dict[str, float]:
         """Shares in the mean of e-values; they sum to 1 over the metrics that may roll back."""
