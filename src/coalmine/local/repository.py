@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from coalmine.errors import BadInput, CoalmineError
 from coalmine.files import write_whole
-from coalmine.judge.policy import load_policy
 from coalmine.release import file as release_file
 from coalmine.release.git import MAIN, NOTHING, Repository
 from coalmine.release.install import connect, install
 from coalmine.release.ledger import Ledger
+from coalmine.release.tree import pushed_policy
 from coalmine.rollout.canary import load_canary
 from coalmine.rollout.state import Spec, Target, Terms
 from coalmine.settings import Settings
@@ -88,8 +88,7 @@ class Watched:
             if entry.path.endswith(".yaml")
         }
         canary = load_canary(files, model)
-        told = files.get(f"flagger/{model}/policy.yaml", "")
-        policy = load_policy(told)
+        told, policy = pushed_policy(self.repository, head, model)
         self._hand_over(told, canary.namespace, canary.name)
         # The attempt belongs to the commit that last changed the release file, not to whatever came onto main since.
         commit = self.repository.run("log", "-1", "--format=%H", head, "--", at).strip() or head

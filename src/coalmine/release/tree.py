@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from coalmine.errors import BadInput, CoalmineError, Refused
@@ -21,6 +22,7 @@ _FOLDER = re.compile(
 )
 _RELEASES = re.compile(r"gitops/apps/[^/]+/release/")
 _FLAGGER = re.compile(r"flagger/(?P<model>[^/]+)/")
+_CANARY = re.compile(r"flagger/(?P<model>[^/]+)/canary\.yaml")
 _APP = re.compile(r"gitops/apps/(?P<model>[^/]+)/release/")
 
 
@@ -60,7 +62,7 @@ def drill(repository: Repository, revision: str, file: ReleaseFile, *, at: str) 
 
     try:
         parse(file.faults)
-        policy = _policy(_files(repository, revision, file.model), file.model)
+        _, policy = pushed_policy(repository, revision, file.model)
     except BadInput as error:
         yield Refused(error.what, where=error.where if "/" in error.where else at, remedy=error.remedy)
         return
@@ -86,8 +88,23 @@ def policies(
             judged.add(match["model"])
         elif match := _APP.match(change.path):
             released.add(match["model"])
+    if any(_is_shared(repository, revision, model) for model in judged - released):
+        judged |= _with_canary(repository, revision)
+        judged = {model for model in judged if model in released or not _is_shared(repository, revision, model)}
     for model in sorted(released | judged):
         yield from _judged(repository, revision, model, env=env, whole=first or model in judged)
+
+
+def _is_shared(repository: Repository, revision: str, folder: str) -> bool:
+    """Whether a folder in flagger/ holds a policy for others to extend: it has no Canary, and nothing is released."""
+    listed = {entry.path for entry in repository.entries(revision, f"flagger/{folder}/")}
+    alone = f"flagger/{folder}/policy.yaml" in listed and f"flagger/{folder}/canary.yaml" not in listed
+    return alone and not repository.entries(revision, f"gitops/apps/{folder}/release/")
+
+
+def _with_canary(repository: Repository, revision: str) -> set[str]:
+    listed = (_CANARY.fullmatch(entry.path) for entry in repository.entries(revision, "flagger/"))
+    return {match["model"] for match in listed if match}
 
 
 def _judged(repository: Repository, revision: str, model: str, *, env: str, whole: bool) -> Iterator[CoalmineError]:
@@ -111,7 +128,7 @@ def _judged(repository: Repository, revision: str, model: str, *, env: str, whol
             break  # the overlays of a broken base would only repeat it
     try:
         if whole or f"flagger/{model}/policy.yaml" not in files:
-            _policy(files, model)
+            pushed_policy(repository, revision, model)
     except BadInput as error:
         yield error
 
@@ -129,13 +146,14 @@ def _files(repository: Repository, revision: str, model: str) -> dict[str, str]:
     return {entry.path: repository.blob(entry.sha) for entry in plain if entry.path.endswith((".yaml", ".yml"))}
 
 
-def _policy(files: dict[str, str], model: str) -> Policy:
-    at = f"flagger/{model}/policy.yaml"
-    if at not in files:
-        raise BadInput("is missing", where=at, remedy="add the file; an empty one takes every default")
-    from coalmine.judge.policy import load_policy  # noqa: PLC0415 - brings the engine, a second of imports, with it
+def pushed_policy(repository: Repository, revision: str, model: str) -> tuple[str, Policy]:
+    """A model's policy as it stands in a commit, with what it extends, and its whole text. Raises BadInput."""
+    from coalmine.judge.policy import read_policy  # noqa: PLC0415 - a push of other files need not wait for pydantic
 
-    try:
-        return load_policy(files[at])
-    except BadInput as error:
-        raise BadInput(error.what, where=at + error.where.removeprefix("policy"), remedy=error.remedy) from error
+    def read(path: PurePath) -> str:
+        for entry in repository.entries(revision, str(path)):
+            if entry.path == str(path) and entry.mode in {"100644", "100755"} and entry.size <= POLICY_LIMIT:
+                return repository.blob(entry.sha)
+        raise BadInput("is missing", where=str(path), remedy="add the file; an empty one takes every default")
+
+    return read_policy(PurePosixPath(f"flagger/{model}/policy.yaml"), read=read)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
+import yaml
 
 from coalmine.errors import BadInput
 from coalmine.judge.policy import Role, load_policy, read_policy, schema
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_an_empty_policy_judges_errors_latency_and_feedback() -> None:
@@ -99,3 +103,27 @@ def test_a_mistake_in_an_overlay_is_told_by_the_overlays_own_line(
 
 def test_null_takes_a_metric_away() -> None:
     assert list(load_policy("metrics: {latency: null, feedback: null}").metrics) == ["errors"]
+
+
+SCHEMA = ROOT / "docs" / "reference" / "policy.schema.json"
+
+
+def test_the_published_schema_is_what_the_program_prints() -> None:
+    """Else: `coalmine judge schema > docs/reference/policy.schema.json`."""
+    assert json.loads(SCHEMA.read_text()) == schema()
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ((ROOT / "flagger" / "sentiment" / "policy.yaml").read_text(), True),
+        ("extends: ../shared/policy.yaml\nmetrics: {errors: {weight: 4}, latency: null}", True),
+        ("metrics: {answers: {kind: mix, classes: [yes, no]}}", False),  # YAML reads these as true and false
+        ("metrics: {answers: {kind: mix, classes: [a, b]}}", True),
+        ("metrics: {errors: {weigth: 4}}", False),
+        ("alpha: 2", False),
+        ("unknown: 1", False),
+    ],
+)
+def test_an_editor_is_told_what_the_judge_would_say(text: str, valid: bool) -> None:  # noqa: FBT001 - a table
+    assert jsonschema_rs.is_valid(schema(), yaml.safe_load(text)) is valid

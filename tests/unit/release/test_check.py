@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from coalmine.judge.policy import load_policy
 from coalmine.release.file import ReleaseFile, path, render
 from coalmine.release.git import Done
+from coalmine.release.tree import pushed_policy
 
 from .conftest import AT, M1, M2, M3, Site
 
@@ -254,6 +256,28 @@ def test_a_model_cannot_lose_what_judges_it(site: Site) -> None:
     (site.checkout.path / "flagger/sentiment/policy.yaml").unlink()
     site.commit()
     refused(site.push(), "flagger/sentiment/policy.yaml", "is missing")
+
+
+def test_a_policy_may_be_shared_and_is_checked_with_all_that_extend_it(site: Site) -> None:
+    """A mistake in the shared one is refused by its own line, though no model's own folder changed."""
+    site.write("flagger/shared/policy.yaml", "drills: true\n")
+    site.write("flagger/sentiment/policy.yaml", "extends: ../shared/policy.yaml\nalpha: 0.02\n")
+    head = site.commit()
+    assert site.push().code == 0
+    text, policy = pushed_policy(site.checkout, head, "sentiment")
+    assert (policy.drills, policy.alpha, load_policy(text)) == (True, 0.02, policy)
+    site.write("flagger/shared/policy.yaml", "drills: true\nbeta: 3\n")
+    site.commit()
+    refused(site.push(), "flagger/shared/policy.yaml", "beta")
+
+
+def test_a_model_that_serves_does_not_become_a_shared_policy_by_losing_its_canary(site: Site) -> None:
+    site.know(M1)
+    site.name(M1)
+    assert site.push().code == 0
+    (site.checkout.path / "flagger/sentiment/canary.yaml").unlink()
+    site.commit()
+    refused(site.push(), "canary")
 
 
 def test_a_linked_policy_is_refused(site: Site) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
+from os.path import normpath
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from coalmine.errors import BadInput
+from coalmine.judge.policy.metrics import KINDS
 from coalmine.judge.policy.model import Policy
 
 # What only the laid-over whole can be blamed for: a kind that the layer below gives, fields that must agree.
 _ONLY_THE_WHOLE = ("value_error", "missing", "union_tag_invalid", "union_tag_not_found")
 
 
-def load_policy(source: Path | str) -> Policy:
-    """Read a policy from a file (a Path) or from YAML text (a str).
+def load_policy(source: PurePath | str) -> Policy:
+    """Read a policy from a file (a path) or from YAML text (a str).
 
     Raises:
         BadInput: no such file, no YAML, an unknown field or a value out of range; it names line and field.
@@ -25,35 +28,36 @@ def load_policy(source: Path | str) -> Policy:
     return read_policy(source)[1]
 
 
-def read_policy(source: Path | str) -> tuple[str, Policy]:
-    """The policy and its whole text: with `extends: ../shared.yaml` what the file gives is laid over the shared one,
-    and the text is the result, so that it can be kept and read again without the files.
+def read_policy(source: PurePath | str, *, read: Callable[[PurePath], str] | None = None) -> tuple[str, Policy]:
+    """The policy and its whole text: with `extends: ../shared/policy.yaml` what the file gives is laid over the shared
+    one, and the text is the result, so that it can be kept and read again without the files. `read` gives a file's text
+    where it does not lie on the disk; it raises BadInput where there is none.
 
     Raises:
         BadInput: as load_policy, and where policies extend one another in a circle.
     """
     if isinstance(source, str):
         return source, _parse(source, "policy")
-    layers, chain = [_layer(source)], [source.resolve()]
+    texts = [(source, (read or _text)(source))]
+    layers = [_layer(*texts[-1])]
     while isinstance(below := layers[-1].pop("extends", None), str):
-        path = chain[-1].parent / below
-        if path.resolve() in chain:
+        path = type(source)(normpath(texts[-1][0].parent / below))
+        if path in (at for at, _ in texts):
             raise BadInput(f"extends: {path} extends itself", where=str(source), remedy="break the circle")
-        chain.append(path.resolve())
-        layers.append(_layer(path))
+        texts.append((path, (read or _text)(path)))
+        layers.append(_layer(*texts[-1]))
     if len(layers) == 1:
-        text = _text(source)
-        return text, _parse(text, str(source))
+        return texts[0][1], _parse(texts[0][1], str(source))
     merged: dict[str, Any] = {}
     for layer in reversed(layers):
         merged = _laid_over(merged, layer)
     whole = yaml.safe_dump(merged, sort_keys=False)
-    return whole, _parse(whole, " over ".join(str(path) for path in chain))
+    return whole, _parse(whole, " over ".join(str(at) for at, _ in texts))
 
 
-def _layer(path: Path) -> dict[str, Any]:
+def _layer(path: PurePath, text: str) -> dict[str, Any]:
     """One file of a chain. What is wrong in it is told by its own lines."""
-    text, where = _text(path), str(path)
+    where = str(path)
     data = _data(text, where)
     if not isinstance(data, dict) or "extends" not in data:
         return data if isinstance(data, dict) else {}
@@ -68,9 +72,9 @@ def _layer(path: Path) -> dict[str, Any]:
     return data
 
 
-def _text(path: Path) -> str:
+def _text(path: PurePath) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(str(error), where=str(path), remedy="name a readable YAML file") from error
 
@@ -131,5 +135,17 @@ def _place(node: yaml.Node | None, loc: tuple[int | str, ...]) -> tuple[int, lis
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of a policy, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Policy.model_json_schema()}
+    """JSON Schema of a policy as it is written, for editors: with `extends`, kinds that go by the metric's name, and
+    null for a metric that is taken away.
+    """
+    found = Policy.model_json_schema()
+    kinds = {name: {"$ref": f"#/$defs/{kind.__name__}"} for name, kind in KINDS.items()}
+    gone = {"type": "null"}
+    found["properties"]["metrics"] = {
+        "title": "Metrics",
+        "type": "object",
+        "properties": {name: {"anyOf": [kind, gone]} for name, kind in kinds.items()},
+        "additionalProperties": {"anyOf": [*kinds.values(), gone]},
+    }
+    found["properties"]["extends"] = {"title": "Extends", "type": "string", "description": "a policy to lay this over"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
