@@ -10,13 +10,22 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_wheel_renders_the_edge_and_holds_the_judges_page(tmp_path: Path) -> None:
+def files_beside_code() -> list[Path]:
+    """Pages, templates and tables."""
+    kinds = {".html", ".css", ".js", ".yaml"}
+    found = [path for path in (ROOT / "src" / "coalmine").rglob("*") if path.suffix in kinds]
+    assert ROOT / "src" / "coalmine" / "judge" / "page.html" in found
+    return found
+
+
+def test_the_wheel_renders_the_edge_and_holds_pages_and_tables(tmp_path: Path) -> None:
     """An editable install reads nginx/ at the top; a wheel has only its own copy."""
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
     wheel = next(tmp_path.glob("*.whl"))
     with zipfile.ZipFile(wheel) as packed:
-        assert "coalmine/judge/page.html" in packed.namelist()
+        held = set(packed.namelist())
+        assert {str(path.relative_to(ROOT / "src")) for path in files_beside_code()} <= held
         packed.extractall(tmp_path / "installed")
     program = (
         "import coalmine.edge.render as render, coalmine\n"
