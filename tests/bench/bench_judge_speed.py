@@ -1,4 +1,4 @@
-"""What a look costs the judge: `python tests/bench/bench_judge_speed.py`, on one core, some thirty seconds.
+"""What a look costs the judge: `python tests/bench/bench_judge_speed.py [--json]`, on one core, some thirty seconds.
 
 The look of the specification: five metrics, a latency with fourteen edges among them, 100 canary and 900 primary
 requests. Printed in milliseconds and as a ratio to one bare evaluation of the law, so that machines can be compared.
@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
@@ -124,10 +123,11 @@ def the_import() -> dict[str, float]:
 
 def main() -> None:
     found = one_analysis() | a_flood() | many_analyses() | the_import()
+    if sys.argv[1:] == ["--json"]:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
     for name, value in found.items():
         sys.stdout.write(f"{name:32} {value:,.3f}\n")
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -14,6 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.judge.regimes import Row, regimes
 
 SEED = 20_000
+RATES = (1_000, 10_000)  # requests a second: a poll is cut every half second, so these differ in lines a poll
+SPEED = """Of one core, on two shared virtual ones; seconds and milliseconds are of the processor. `look`: five metrics, a
+latency with 14 edges among them, 100 + 900 requests, by `tests/bench/bench_judge_speed.py`. `log`: a back-test from an
+access log, in lines a second, by `tests/bench/bench_judge_log.py`; `log to evidence` is the whole of it."""
 PAGE = Path(__file__).parents[3] / "docs" / "judge-benchmarks.md"
 HEAD = """# What the judge reaches
 
@@ -27,8 +33,7 @@ fault is to be caught). psi0 is `odds_ratio_rollback`: 1 is the sharpest, 1.25 t
 for 1. "At most" and "at least" are 99 % Clopper-Pearson bounds; "+-" is a 99 % interval of the mean. A negative
 control is a way of counting that must fail in the same streams, or the streams would show nothing.
 
-A **no** beside a share that is itself below its aim: the bound is not, these runs are too few to show it. With psi0 =
-1 and equal arms the evidence is at the edge of its null, and little of alpha is left unused.
+A **no** beside a share that is itself below its aim: the bound is not, these runs are too few to show it.
 
 Latency: ten minutes of 200 requests a second to one process for each arm, by the default policy's latency metric.
 `load`: an arm has the more slow requests the more it has to do. Stalls: about every twenty seconds all that arrives
@@ -48,6 +53,22 @@ def _table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def _speed() -> str:
+    """What a look, an import and a log cost, each measured alone in a process of its own."""
+    found: dict[str, dict[str, float]] = {"look": _measured("bench_judge_speed.py", "--json")}
+    for rate in RATES:
+        found[f"log, {rate:,} requests/s"] = _measured("bench_judge_log.py", "--json", "--rate", str(rate))
+    lines = ["## Speed and memory", "", SPEED, "", "| what | figure | value |", "|---|---|---|"]
+    lines += [f"| {what} | {name} | {value:,.3g} |" for what, all_ in found.items() for name, value in all_.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _measured(script: str, *arguments: str) -> dict[str, float]:
+    command = [sys.executable, str(Path(__file__).parents[1] / script), *arguments]
+    figures: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return figures
+
+
 def main() -> int:
     """The number of figures that were not reached, at most 1."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,7 +83,7 @@ def main() -> int:
                 print(f"{row.table}: {row.what}: {row.measured} (aim {row.aim or 'none'})", flush=True)  # noqa: T201 (what this command says)
     tables = [[row for row in rows if row.table == name] for name in dict.fromkeys(row.table for row in rows)]
     if given.scale >= 1:
-        PAGE.write_text("\n".join([HEAD.format(seed=SEED), *(_table(table) + "\n" for table in tables)]))
+        PAGE.write_text("\n".join([HEAD.format(seed=SEED), *(_table(table) + "\n" for table in tables), _speed()]))
     missed = [row for row in rows if row.holds is False]
     for row in missed:
         print(f"not reached: {row.what}: {row.measured}, aim {row.aim}", file=sys.stderr)  # noqa: T201 (likewise)
