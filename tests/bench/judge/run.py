@@ -17,9 +17,10 @@ from bench.judge.regimes import Row, regimes
 
 SEED = 20_000
 RATES = (1_000, 10_000)  # requests a second: a poll is cut every half second, so these differ in lines a poll
-SPEED = """Of one core, on two shared virtual ones; seconds and milliseconds are of the processor. `look`: five metrics, a
-latency with 14 edges among them, 100 + 900 requests, by `tests/bench/bench_judge_speed.py`. `log`: a back-test from an
-access log, in lines a second, by `tests/bench/bench_judge_log.py`; `log to evidence` is the whole of it."""
+SPEED = """Of one core, on two shared virtual ones; seconds and milliseconds are of the processor. `look`: five
+metrics, a latency with 14 edges among them, 100 + 900 requests, by `tests/bench/bench_judge_speed.py`. `log`: a
+back-test from an access log, in lines a second, by `tests/bench/bench_judge_log.py`; `log to evidence` is the whole
+of it."""
 PAGE = Path(__file__).parents[3] / "docs" / "judge-benchmarks.md"
 HEAD = """# What the judge reaches
 
