@@ -21,7 +21,9 @@ def render(facts: dict[str, Any]) -> str:
         trace=facts["trace"],
         tone=_TONES.get(facts["verdict"], "wait"),
         changed=[_changed(row, links) for row in facts["changed"]] + [_commit(facts, links)],
-        closing=[{"cells": [_cell(step), _cell(result)]} for step, result in facts["closing"].items()],
+        closing=[
+            {"differs": False, "cells": [_cell(step), _cell(result)]} for step, result in facts["closing"].items()
+        ],
     )
 
 

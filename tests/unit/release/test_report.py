@@ -126,6 +126,17 @@ def told(site: Site) -> Site:
     return replace(site, settings=site.settings.model_copy(update={"ports": Ports(judge=1)}))
 
 
+def test_the_report_lists_what_the_closing_has_done_so_far(told: Site) -> None:
+    """It is written as the closing's last step, when the others are on record."""
+    ending = told.ending(M2, M1, "c" * 40)
+    told.ledger.begin(ending)
+    told.ledger.record(ending, "heal", "reverted by 1234567")
+    told.ledger.record(ending, "quarantine", "m2 is not released again")
+    page = Path(write(told.settings, ending).html).read_text(encoding="utf-8")
+    assert "reverted by 1234567" in page
+    assert "m2 is not released again" in page
+
+
 def test_without_a_judge_the_report_says_so_and_is_completed_later(told: Site) -> None:
     ending = told.ending(M2, M1, "c" * 40)
     told.ledger.begin(ending)
