@@ -96,11 +96,12 @@ def _evidence(name: str, state: State, policy: Policy, *, share: float) -> Metri
     metric = state.metrics.get(name) or fresh_metric(name, policy)
     margins, rules = policy.margins(name), policy.metrics[name]
     n_c, e_c, n_b, e_b = metric.totals
-    holds = series.log_e_noninferior(metric.rows.sum(axis=0), metric.counts.sum(axis=0), margins, rules=rules)
+    row = series.asked_of(metric.rows, rules).sum(axis=0)
+    holds = series.log_e_noninferior(row, metric.counts.sum(axis=0), margins, rules=rules)
     unit = scores.UNIT if isinstance(rules, Score) else 1
     bands = _bands(metric, rules)
     rates = [_rate_band(kept, n, rules) for kept, n in zip(metric.kept_rates, (n_c, n_b), strict=True)]
-    apart = scores.difference_band(metric.rows.sum(axis=0)[0], margins.alpha) if isinstance(rules, Score) else None
+    apart = scores.difference_band(row[0], margins.alpha) if isinstance(rules, Score) else None
     return MetricEvidence(
         name=name, kind=rules.kind, role=str(rules.role), n_c=n_c, e_c=e_c, n_b=n_b, e_b=e_b,
         rate_c=e_c / n_c / unit if n_c else None, rate_b=e_b / n_b / unit if n_b else None,
@@ -151,7 +152,9 @@ def _last_step(metric: MetricState, state: State, policy: Policy, *, name: str) 
     if last < 0 or len(metric.rows) <= last:
         return 0.0
     rules = policy.metrics[name]
-    return series.log_e_noninferior(metric.rows[last], metric.counts[last], policy.margins(name), rules=rules).whole
+    return series.log_e_noninferior(
+        series.asked_of(metric.rows, rules)[last], metric.counts[last], policy.margins(name), rules=rules
+    ).whole
 
 
 def _shares(state: State, policy: Policy, *, baked: bool) -> dict[str, float]:

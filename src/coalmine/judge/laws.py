@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,17 +44,21 @@ def learn(
             mine = asked.setdefault(_key(rules), [])
             mine.extend(counts for each in dealt[name] for counts in each)
     found = {
-        key: iter(log_pmf(np.array(counts, dtype=np.int64), law=key[0], points=evidence.priors(*key[1:]).points))
+        key: log_pmf(np.array(counts, dtype=np.int64), law=key[0], points=evidence.priors(*key[1:]).points)
         for key, counts in asked.items()
     }
-    learned = {}
+    learned, used = {}, dict.fromkeys(asked, 0)
     for name, polls in looks.items():
         rules = policy.metrics[name]
         if isinstance(rules, Score):
             learned[name] = _scored(polls, before[name])
-        else:
-            rows = found[_key(rules)]
-            learned[name] = [_dealt(p, rules, counts, rows) for p, counts in zip(polls, dealt[name], strict=True)]
+            continue
+        learned[name] = []
+        for poll, counts in zip(polls, dealt[name], strict=True):
+            key, place = _key(rules), rules.parts.index(poll.part) * len(counts)
+            rows = found[key][used[key] : used[key] + len(counts)]
+            learned[name].append(Learned(poll, slice(place, place + len(counts)), counts, rows))
+            used[key] += len(counts)
     return learned
 
 
@@ -67,11 +71,6 @@ def _asked(poll: Poll, rules: MetricRules) -> list[_Counts]:
     """What to ask the law for: the poll, of a mix also its complement."""
     n_c, e_c, n_b, e_b = counts = (poll.n_c, poll.e_c, poll.n_b, poll.e_b)
     return [counts, (n_c, n_c - e_c, n_b, n_b - e_b)] if isinstance(rules, Mix) else [counts]
-
-
-def _dealt(poll: Poll, rules: MetricRules, asked: list[_Counts], rows: Iterator[Floats]) -> Learned:
-    place, count = rules.parts.index(poll.part) * len(asked), len(asked)
-    return Learned(poll, slice(place, place + count), asked, np.stack([next(rows) for _ in asked]))
 
 
 def _scored(polls: Sequence[Poll], before: Outcomes) -> list[Learned]:

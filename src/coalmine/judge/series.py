@@ -106,14 +106,19 @@ class NonInferior:
     whole: float
 
 
+def asked_of(rows: Floats, rules: MetricRules) -> Floats:
+    """The series (J, s, width) that must hold before a promotion: of a mix all classes, else the main part."""
+    return rows if isinstance(rules, Mix) else rows[:, :1]
+
+
 def log_e_noninferior(row: Floats, counts: NDArray[np.int64], margins: Margins, *, rules: MetricRules) -> NonInferior:
-    """From series (S, width) and counts (S, 4): those of all steps, or of one."""
+    """From the series asked_of (s, width) and all counts (S, 4): those of all steps, or of one."""
     if isinstance(rules, Resource):
         return _resource_holds(counts, rules)
     if isinstance(rules, Score):
         found = float(scores.log_e_not_worse(row[0], rules.margin_promote))
         return NonInferior(found, None, found)
-    every = evidence.log_e_promote(row if isinstance(rules, Mix) else row[:1], prior(margins))
+    every = evidence.log_e_promote(row, prior(margins))
     promote = float(every.min())  # each class must lie inside the margin on both sides
     if margins.tolerated_rate is None:
         return NonInferior(promote, None, promote)
