@@ -130,9 +130,7 @@ def _rate_band(kept: NDArray[np.bool_], n: int, rules: MetricRules) -> tuple[flo
     return found or (None, None)
 
 
-def _parts(
-    metric: MetricState, rules: MetricRules, bands: list[tuple[float | None, float | None]]
-) -> list[PartEvidence]:
+def _parts(metric: MetricState, rules: MetricRules, bands: list[_Band]) -> list[PartEvidence]:
     """Each part's own evidence, where there are several: of a class the side that says more."""
     if rules.parts == ("",):
         return []

@@ -59,13 +59,12 @@ class State:
     started: float | None = None
     t: float = 0.0
     latched: float | None = None
-    log_e_latched: float = 0.0
     latched_in_bake: bool = False
 
 
 def fresh_metric(name: str, policy: Policy) -> MetricState:
     rules = policy.metrics[name]
-    count = len(series.names(rules))
+    count = series.count(rules)
     return MetricState(
         rows=np.zeros((0, count, series.width(rules))),
         counts=np.zeros((0, count, 4), dtype=np.int64),
@@ -197,7 +196,6 @@ def _latch(state: State, policy: Policy) -> State:
     """Before the promotion and after it are two questions, each with an answer of its own."""
     has_baked = any(metric.baked[0] for metric in state.metrics.values())
     for baked in (False, True) if has_baked else (False,):
-        mean = log_e_mean(state, policy, baked=baked)
-        if mean >= -math.log(policy.alpha):
-            return replace(state, latched=state.t, log_e_latched=mean, latched_in_bake=baked)
+        if log_e_mean(state, policy, baked=baked) >= -math.log(policy.alpha):
+            return replace(state, latched=state.t, latched_in_bake=baked)
     return state

@@ -19,9 +19,9 @@ from coalmine.judge.policy import Against, Counts, Margins, MetricRules, Mix, Pa
 _EVEN = 0.5  # of two arms that behave alike either grows more in at most half of the windows
 
 
-def names(rules: MetricRules) -> tuple[str, ...]:
-    """The part of each series, the main one first."""
-    return tuple(part for part in rules.parts for _ in range(2)) if isinstance(rules, Mix) else rules.parts
+def count(rules: MetricRules) -> int:
+    """How many series a metric has; the main part's comes first."""
+    return len(rules.parts) * (2 if isinstance(rules, Mix) else 1)
 
 
 def width(rules: MetricRules) -> int:
@@ -87,10 +87,14 @@ def _own(counts: NDArray[np.int64], rate: float, *, steps: tuple[int, ...]) -> f
     return total
 
 
+def _rates(rules: Resource) -> list[float]:
+    """Up to which share of "bad" each part is fine."""
+    return [rules.tolerated_rate or _EVEN if part == "limit" else _EVEN for part in rules.parts]
+
+
 def _resource(counts: NDArray[np.int64], rules: Resource, *, steps: tuple[int, ...]) -> float:
     """The mean of what the limit says and of a sign test on growth: alike, an arm leads in at most half the windows."""
-    rates = {"limit": rules.tolerated_rate or _EVEN, "growth": _EVEN}
-    logs = [_own(counts[:, place], rates[part], steps=steps) for place, part in enumerate(rules.parts)]
+    logs = [_own(counts[:, place], rate, steps=steps) for place, rate in enumerate(_rates(rules))]
     return evidence.log_mean(np.array(logs))
 
 
@@ -128,10 +132,9 @@ def log_e_noninferior(row: Floats, counts: NDArray[np.int64], margins: Margins, 
 
 
 def _resource_holds(counts: NDArray[np.int64], rules: Resource) -> NonInferior:
-    rates = {"limit": rules.tolerated_rate or _EVEN, "growth": _EVEN}
     found = min(
-        evidence.log_e_tolerated(int(counts[place, 0]), int(counts[place, 1]), rates[part])
-        for place, part in enumerate(rules.parts)
+        evidence.log_e_tolerated(int(counts[place, 0]), int(counts[place, 1]), rate)
+        for place, rate in enumerate(_rates(rules))
     )
     return NonInferior(0.0, found, found)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from coalmine.judge.policy import Policy
 
 POLICY_LIMIT = 256 * 1024  # bytes of one file under flagger/; they are read whole
+_PLAIN = frozenset({"100644", "100755"})
 _MODES = {"100755": "an executable", "120000": "a symbolic link", "160000": "a submodule"}
 # A link, a file or a submodule in place of one of these folders would take the release or policy files away unseen.
 _FOLDER = re.compile(
@@ -88,8 +89,9 @@ def policies(
             judged.add(match["model"])
         elif match := _APP.match(change.path):
             released.add(match["model"])
-    if any(_is_shared(repository, revision, model) for model in judged - released):
-        judged |= _with_canary(repository, revision)
+    canaries = _with_canary(repository, revision)
+    if judged - canaries:  # what others may extend was changed or taken away
+        judged |= canaries
         judged = {model for model in judged if model in released or not _is_shared(repository, revision, model)}
     for model in sorted(released | judged):
         yield from _judged(repository, revision, model, env=env, whole=first or model in judged)
@@ -142,7 +144,7 @@ def _oversized(entries: Iterable[Entry]) -> Iterator[Refused]:
 
 def _files(repository: Repository, revision: str, model: str) -> dict[str, str]:
     listed = repository.entries(revision, f"flagger/{model}/")
-    plain = [entry for entry in listed if entry.mode in {"100644", "100755"} and entry.size <= POLICY_LIMIT]
+    plain = [entry for entry in listed if entry.mode in _PLAIN and entry.size <= POLICY_LIMIT]
     return {entry.path: repository.blob(entry.sha) for entry in plain if entry.path.endswith((".yaml", ".yml"))}
 
 
@@ -151,9 +153,11 @@ def pushed_policy(repository: Repository, revision: str, model: str) -> tuple[st
     from coalmine.judge.policy import read_policy  # noqa: PLC0415 - a push of other files need not wait for pydantic
 
     def read(path: PurePath) -> str:
-        for entry in repository.entries(revision, str(path)):
-            if entry.path == str(path) and entry.mode in {"100644", "100755"} and entry.size <= POLICY_LIMIT:
-                return repository.blob(entry.sha)
-        raise BadInput("is missing", where=str(path), remedy="add the file; an empty one takes every default")
+        found = [e for e in repository.entries(revision, str(path)) if e.path == str(path) and e.mode in _PLAIN]
+        if not found:
+            raise BadInput("is missing", where=str(path), remedy="add the file; an empty one takes every default")
+        for refused in _oversized(found):
+            raise BadInput(refused.what, where=refused.where, remedy=refused.remedy)
+        return repository.blob(found[0].sha)
 
     return read_policy(PurePosixPath(f"flagger/{model}/policy.yaml"), read=read)

@@ -271,6 +271,20 @@ def test_a_policy_may_be_shared_and_is_checked_with_all_that_extend_it(site: Sit
     refused(site.push(), "flagger/shared/policy.yaml", "beta")
 
 
+@pytest.mark.parametrize(("content", "said"), [(None, "is missing"), ("#" * 300_000, "more than")])
+def test_a_shared_policy_that_is_extended_cannot_go_away_or_become_huge(
+    site: Site, content: str | None, said: str
+) -> None:
+    site.write("flagger/shared/policy.yaml", "drills: true\n")
+    site.write("flagger/sentiment/policy.yaml", "extends: ../shared/policy.yaml\n")
+    site.commit()
+    assert site.push().code == 0
+    shared = site.checkout.path / "flagger/shared/policy.yaml"
+    shared.unlink() if content is None else shared.write_text(content)
+    site.commit()
+    refused(site.push(), "flagger/shared/policy.yaml", said)
+
+
 def test_a_model_that_serves_does_not_become_a_shared_policy_by_losing_its_canary(site: Site) -> None:
     site.know(M1)
     site.name(M1)
