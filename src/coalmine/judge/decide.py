@@ -106,7 +106,7 @@ def _evidence(name: str, state: State, policy: Policy, *, share: float) -> Metri
         name=name, kind=rules.kind, role=str(rules.role), n_c=n_c, e_c=e_c, n_b=n_b, e_b=e_b,
         rate_c=e_c / n_c / unit if n_c else None, rate_b=e_b / n_b / unit if n_b else None,
         rate_c_low=rates[0][0], rate_c_high=rates[0][1], rate_b_low=rates[1][0], rate_b_high=rates[1][1],
-        log_e_rollback=metric.log_e, share=share,
+        log_e_rollback=metric.log_e, log_boost=metric.log_boost, share=share,
         log_e_promote=holds.promote, log_e_tolerated=holds.tolerated, log_e_noninferior=holds.whole,
         log_e_last_step=_last_step(metric, state, policy, name=name),
         odds_low=bands[0][0], odds_high=bands[0][1],

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from coalmine.judge import evidence, series
 from coalmine.judge.evidence import Floats
-from coalmine.judge.laws import Learned, learn
+from coalmine.judge.laws import Learned, is_alone, learn
 from coalmine.judge.policy import Policy
 from coalmine.records import Poll
 
@@ -38,6 +38,7 @@ class MetricState:
     kept_rates: NDArray[np.bool_]  # (2, evidence.RATES): of the main part's two rates, canary and baseline
     against: Floats  # (S,): each series' own evidence against the baseline, mixed over the restarts
     log_e: float = 0.0  # the metric's evidence to roll back
+    log_boost: float = 0.0  # what is not lost by overshooting the line: it counts on top of log_e
     log_e_bake: float = 0.0
     polls: int = 0
     t: float = 0.0
@@ -106,8 +107,11 @@ def _look(state: State, polls: Sequence[Poll], policy: Policy) -> State:
 def _add_all(state: State, polls: Sequence[Poll], policy: Policy) -> State:
     looks = {name: [p for p in polls if p.metric == name] for name in dict.fromkeys(p.metric for p in polls)}
     learned = learn(looks, policy, before={name: state.metrics[name].counts for name in looks})
+    weights = rollback_weights(policy, baked=False)
     for name, mine in learned.items():
-        state = _with(state, looks[name][0], _add(state, mine, policy, name=name))
+        share = weights.get(name)
+        line = math.inf if share is None else -math.log(policy.alpha) - math.log(share)
+        state = _with(state, looks[name][0], _add(state, mine, policy, name=name, line=line))
     return state
 
 
@@ -121,15 +125,23 @@ def _step_on(state: State, polls: Sequence[Poll]) -> State:
     return replace(state, steps=(*state.steps, *new), started=started)
 
 
-def _add(state: State, learned: Sequence[Learned], policy: Policy, *, name: str) -> MetricState:
+def _add(state: State, learned: Sequence[Learned], policy: Policy, *, name: str, line: float) -> MetricState:
+    """`line`: ln of the evidence with which this metric alone would have the release rolled back."""
     rules, margins, steps = policy.metrics[name], policy.margins(name), state.steps
     metric = _grown(state.metrics[name], max(steps.index(one.poll.step) for one in learned) + 1)
     rows, counts = metric.rows.copy(), metric.counts.copy()
+    against, raised, alone = metric.against, metric.log_boost, is_alone(rules)
     for one in learned:
+        if alone:
+            more, now = series.weigh(
+                rows, one, margins, rules=rules, steps=steps, before=float(against[0]), line=line - raised
+            )
+            against, raised = np.array([now]), raised + more
         step = steps.index(one.poll.step)
         counts[step, one.series] += one.counts
         rows[step, one.series] += one.row
-    against = series.compared(rows, margins, rules=rules, steps=steps)
+    if not alone:
+        against = series.compared(rows, margins, rules=rules, steps=steps)
     return replace(
         metric,
         rows=rows,
@@ -138,6 +150,7 @@ def _add(state: State, learned: Sequence[Learned], policy: Policy, *, name: str)
         kept_rates=series.narrowed_rates(metric.kept_rates, counts, margins, rules=rules),
         against=against,
         log_e=series.log_e_rollback(against, counts, margins, rules=rules, steps=steps),
+        log_boost=raised,
         polls=metric.polls + 1,
         t=max(metric.t, learned[0].poll.t),
     )
@@ -187,7 +200,7 @@ def log_shares(state: State, policy: Policy, *, baked: bool) -> dict[str, float]
     shares = {}
     for name, weight in rollback_weights(policy, baked=baked).items():
         metric = state.metrics.get(name)
-        value = 0.0 if metric is None else metric.log_e_bake if baked else metric.log_e
+        value = 0.0 if metric is None else metric.log_e_bake if baked else metric.log_e + metric.log_boost
         shares[name] = math.log(weight) + value
     return shares
 

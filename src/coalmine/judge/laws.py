@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from coalmine.judge import evidence
 from coalmine.judge.evidence import Floats, Priors, scores
-from coalmine.judge.policy import Counts, Margins, MetricRules, Mix, Paired, Policy, Resource, Score
+from coalmine.judge.policy import Against, Counts, Margins, MetricRules, Mix, Paired, Policy, Resource, Score
 from coalmine.records import Poll
 
 Outcomes = NDArray[np.int64]
@@ -20,12 +20,17 @@ _Key = tuple[str, float, float]  # a law, and the two odds ratios that fix the p
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What one poll adds: `counts` (s of 4) and `row` (s, width) to the series with the numbers `series` (s)."""
+    """What one poll adds: `counts` (s of 4) and `row` (s, width) to the series with the numbers `series` (s).
+
+    `most` (width): what it would add had all failures that may be the canary's been the canary's; None where that is
+    of no use (see series.weigh).
+    """
 
     poll: Poll
     series: slice
     counts: list[_Counts]
     row: Floats
+    most: Floats | None = None
 
 
 def learn(
@@ -55,9 +60,9 @@ def learn(
             continue
         learned[name] = []
         for poll, counts in zip(polls, dealt[name], strict=True):
-            key, place = _key(rules), rules.parts.index(poll.part) * len(counts)
+            key = _key(rules)
             rows = found[key][used[key] : used[key] + len(counts)]
-            learned[name].append(Learned(poll, slice(place, place + len(counts)), counts, rows))
+            learned[name].append(_dealt(poll, rules, counts, rows))
             used[key] += len(counts)
     return learned
 
@@ -67,10 +72,28 @@ def _key(rules: MetricRules) -> _Key:
     return law, rules.odds_ratio_rollback, rules.odds_ratio_promote
 
 
+def is_alone(rules: MetricRules) -> bool:
+    """One series, compared with the baseline only: then the law of all its evidence is known."""
+    kinds = (Score, Resource, Mix)
+    return rules.against is Against.BASELINE and rules.parts == ("",) and not isinstance(rules, kinds)
+
+
 def _asked(poll: Poll, rules: MetricRules) -> list[_Counts]:
-    """What to ask the law for: the poll, of a mix also its complement."""
+    """What to ask the law for: the poll, of a mix also its complement, of a metric that is_alone its extreme."""
     n_c, e_c, n_b, e_b = counts = (poll.n_c, poll.e_c, poll.n_b, poll.e_b)
-    return [counts, (n_c, n_c - e_c, n_b, n_b - e_b)] if isinstance(rules, Mix) else [counts]
+    if isinstance(rules, Mix):
+        return [counts, (n_c, n_c - e_c, n_b, n_b - e_b)]
+    if not is_alone(rules):
+        return [counts]
+    most = e_c + e_b if isinstance(rules, Counts | Paired) else min(e_c + e_b, n_c)
+    return [counts, (n_c, most, n_b, e_c + e_b - most)]
+
+
+def _dealt(poll: Poll, rules: MetricRules, asked: list[_Counts], rows: Floats) -> Learned:
+    if is_alone(rules):
+        return Learned(poll, slice(0, 1), asked[:1], rows[:1], most=rows[1])
+    place = rules.parts.index(poll.part) * len(asked)
+    return Learned(poll, slice(place, place + len(asked)), asked, rows)
 
 
 def _scored(polls: Sequence[Poll], before: Outcomes) -> list[Learned]:

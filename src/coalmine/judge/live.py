@@ -30,8 +30,9 @@ class Shown:
 
     @classmethod
     def of(cls, metric: MetricEvidence) -> Shown:
+        log_e = metric.log_e_rollback + metric.log_boost
         band = (metric.odds_low, metric.odds_high)
-        return cls(metric.n_c, metric.e_c, metric.log_e_rollback, metric.log_e_noninferior, *band)
+        return cls(metric.n_c, metric.e_c, log_e, metric.log_e_noninferior, *band)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from coalmine.judge.policy import Against, Margins, Policy
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+LONGEST_SUPPORT = 256  # as in series: beyond it nothing is raised
 
 
 @lru_cache(maxsize=200_000)
@@ -26,6 +27,14 @@ def _tolerated(n: int, e: int, rate: float) -> float:
 @lru_cache(maxsize=200_000)
 def _intolerable(n: int, e: int, rate: float) -> float:
     return evidence.log_e_intolerable(n, e, rate)
+
+
+@lru_cache(maxsize=64)
+def _law(n_c: int, n_b: int, bad: int, psi0: float, psi_m: float) -> Floats:
+    """The likelihoods of every outcome with these totals: (outcomes, POINTS)."""
+    k = np.arange(max(0, bad - n_b), min(bad, n_c) + 1)
+    every = np.stack([np.full(k.size, n_c), k, np.full(k.size, n_b), bad - k], axis=1)
+    return evidence.fnch_log_pmf(every, evidence.priors(psi0, psi_m).points)
 
 
 @dataclass(slots=True)
@@ -41,7 +50,9 @@ class Batch:
     by_step: Floats = field(init=False)  # (runs, steps): ln E to roll back since each step began, or a bound above it
     exact: Mask = field(init=False)  # (runs,): which of the two
     seen: Ints = field(init=False)  # steps so far
+    boost: Floats = field(init=False)  # (runs,): ln of what was raised on top of the evidence
     weight: float = field(init=False)
+    line: float = field(init=False)  # ln of the evidence with which this metric alone has the release rolled back
 
     def __post_init__(self) -> None:
         shape = (self.runs, len(self.steps))
@@ -49,8 +60,10 @@ class Batch:
         self.counts = np.zeros((*shape, 4), dtype=np.int64)
         self.by_step = np.zeros(shape)
         self.seen = np.zeros(self.runs, dtype=np.int64)
+        self.boost = np.zeros(self.runs)
         self.exact = np.ones(self.runs, dtype=np.bool_)
         self.weight = rollback_weights(self.policy, baked=False)[self.metric]
+        self.line = -math.log(self.policy.alpha) - math.log(self.weight)
 
     @property
     def margins(self) -> Margins:
@@ -72,6 +85,8 @@ class Batch:
         if self.against is Against.TOLERATED or not teaches.any():
             return
         which, row, polls = which[teaches], row[teaches], polls[teaches]
+        if self.against is Against.BASELINE:
+            self._raise(which, polls, row)
         outcomes, back = np.unique(polls, axis=0, return_inverse=True)
         law = evidence.fnch_log_pmf(outcomes, self.prior.points)[back.reshape(-1)]
         most = law[:, :-2][:, self.prior.points[:-2] > self.prior.points[-2]].max(axis=1) - law[:, -2]
@@ -90,8 +105,44 @@ class Batch:
             self.by_step[runs, step] = evidence.log_e_rollback(self.since[runs, step], self.prior)
         self.exact[which] = True
 
+    def _raise(self, which: Ints, polls: Ints, row: Ints) -> None:
+        """What is not lost by overshooting the line (evidence.overshoot). No outcome raises the evidence by more than
+        1 over its null probability, so only where the rarest one could reach the line is there anything to find.
+        """
+        n_c, bad, n_b = polls[:, 0], polls[:, 1] + polls[:, 3], polls[:, 2]
+        most = np.minimum(bad, n_c)
+        span = most - np.maximum(0, bad - n_b)
+        rarest = np.stack([n_c, most, n_b, bad - most], axis=1)
+        outcomes, back = np.unique(rarest, axis=0, return_inverse=True)
+        law = evidence.fnch_log_pmf(outcomes, self.prior.points)[back.reshape(-1)]
+        room = self.line - self.boost[which] - self._mixed(self.by_step[which], self.seen[which])
+        near = np.flatnonzero((-law[:, -2] > room) & (span > 0) & (span <= LONGEST_SUPPORT))
+        self._settle(which[near])
+        runs, row = which[near], row[near]
+        room = self.line - self.boost[runs] - self._mixed(self.by_step[runs], self.seen[runs])
+        highest = self._after(runs, law[near], row) > self.line - self.boost[runs]
+        for i in np.flatnonzero((room > 0) & highest):
+            totals = (int(n_c[near[i]]), int(n_b[near[i]]), int(bad[near[i]]))
+            self.boost[runs[i]] += self._raised(runs[[i]], totals, row[[i]], room=float(room[i]))
+
+    def _after(self, runs: Ints, law: Floats, row: Ints) -> Floats:
+        """ln E of each run, had its poll the likelihoods `law`."""
+        after = self.by_step[runs]
+        for step in range(int(row.max(initial=-1)) + 1):
+            reached = row >= step
+            since = self.since[runs[reached], step] + law[reached]
+            after[reached, step] = evidence.log_e_rollback(since, self.prior)
+        return self._mixed(after, self.seen[runs])
+
+    def _raised(self, run: Ints, totals: tuple[int, int, int], row: Ints, *, room: float) -> float:
+        """ln of the boost of one run's poll, given all that it could have been."""
+        law = _law(*totals, self.margins.odds_ratio_rollback, self.margins.odds_ratio_promote)
+        each = np.zeros(len(law), dtype=np.int64)
+        before = self._mixed(self.by_step[run], self.seen[run])
+        return evidence.log_boost(law[:, -2], self._after(run[each], law, row[each]) - before, room)
+
     def log_e(self, which: Ints) -> Floats:
-        """ln E to roll back of each run of `which`."""
+        """ln E to roll back of each run of `which`, without the boost."""
         found = []
         if self.against is not Against.TOLERATED:
             self._settle(which)
@@ -110,11 +161,11 @@ class Batch:
         needed = math.log((1.0 / self.policy.alpha - (1.0 - self.weight)) / self.weight)
         fires = np.ones(which.size, dtype=np.bool_)
         if self.against is not Against.TOLERATED:
-            fires = self._mixed(self.by_step[which], self.seen[which]) >= needed
+            fires = self._mixed(self.by_step[which], self.seen[which]) + self.boost[which] >= needed
             self._settle(which[fires])
-            fires = self._mixed(self.by_step[which], self.seen[which]) >= needed
+            fires = self._mixed(self.by_step[which], self.seen[which]) + self.boost[which] >= needed
         if self.against is not Against.BASELINE and fires.any():
-            fires[fires] = self.log_e(which[fires]) >= needed
+            fires[fires] = self.log_e(which[fires]) >= needed  # never raised
         return fires
 
     def _mixed(self, by_step: Floats, seen: Ints) -> Floats:

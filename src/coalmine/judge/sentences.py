@@ -24,7 +24,7 @@ def why_rollback(state: State, policy: Policy, metrics: tuple[MetricEvidence, ..
 
 def _compare(metric: MetricEvidence, policy: Policy) -> str:
     rules = policy.metrics[metric.name]
-    certain = f"with odds {odds(metric.log_e_rollback)}"
+    certain = f"with odds {odds(metric.log_e_rollback + metric.log_boost)}"
     if isinstance(rules, Mix):
         worst = max(metric.parts, key=lambda part: part.log_e or 0.0)
         seen = f"{_rate(worst.e_c, worst.n_c)} of the canary, {_rate(worst.e_b, worst.n_b)} of the primary"

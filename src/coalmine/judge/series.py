@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from coalmine.judge import evidence
 from coalmine.judge.evidence import Floats, scores
-from coalmine.judge.laws import prior
+from coalmine.judge.laws import Learned, log_pmf, prior
 from coalmine.judge.policy import Against, Counts, Margins, MetricRules, Mix, Paired, Resource, Score
 
 _EVEN = 0.5  # of two arms that behave alike either grows more in at most half of the windows
+_SUPPORT = 256  # beyond this many possible outcomes one failure moves the evidence too little to overshoot
 
 
 def count(rules: MetricRules) -> int:
@@ -96,6 +98,44 @@ def _resource(counts: NDArray[np.int64], rules: Resource, *, steps: tuple[int, .
     """The mean of what the limit says and of a sign test on growth: alike, an arm leads in at most half the windows."""
     logs = [_own(counts[:, place], rate, steps=steps) for place, rate in enumerate(_rates(rules))]
     return evidence.log_mean(np.array(logs))
+
+
+def weigh(
+    rows: Floats,
+    one: Learned,
+    margins: Margins,
+    *,
+    rules: MetricRules,
+    steps: tuple[int, ...],
+    before: float,
+    line: float,
+) -> tuple[float, float]:
+    """For a metric that is_alone: ln of what the poll's factor is raised by (see evidence.overshoot), and the evidence
+    after the poll without that. `rows` (J, 1, width) and `before` do not hold the poll yet; `line` is a natural log.
+    """
+    step = steps.index(one.poll.step)
+    most = one.row[0] if one.most is None else one.most
+
+    def after(law: Floats) -> Floats:
+        stack = np.repeat(rows, len(law), axis=1)
+        stack[step] += law
+        return compared(stack, margins, rules=rules, steps=steps)
+
+    now, highest = (float(value) for value in after(np.stack([one.row[0], most])))
+    n_c, e_c, n_b, e_b = one.counts[0]
+    events, m = isinstance(rules, Counts | Paired), e_c + e_b
+    low, high = (0, m) if events else (max(0, m - n_b), min(m, n_c))
+    if highest <= line or not (n_c and n_b) or not 0 < high - low <= _SUPPORT:
+        return 0.0, now
+    support = np.array([(n_c, k, n_b, m - k) for k in range(low, high + 1)], dtype=np.int64)
+    law = log_pmf(support, law="events" if events else "units", points=prior(margins).points)
+    null = law[:, -2] + (_log_choose(m) if events else 0.0)
+    return evidence.log_boost(null, after(law) - before, line - before), now
+
+
+def _log_choose(m: int) -> Floats:
+    k = np.arange(m + 1)
+    return np.asarray(gammaln(m + 1) - gammaln(k + 1) - gammaln(m - k + 1), dtype=np.float64)
 
 
 # ---- evidence to promote, and bands ------------------------------------------------------------------------------

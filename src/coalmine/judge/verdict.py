@@ -54,6 +54,7 @@ class MetricEvidence:
     rate_b_low: float | None
     rate_b_high: float | None
     log_e_rollback: float
+    log_boost: float
     share: float
     log_e_promote: float
     log_e_tolerated: float | None

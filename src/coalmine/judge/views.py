@@ -98,7 +98,7 @@ def _metric(metric: MetricEvidence, live: Live, verdict: Verdict, *, now: float)
         "tolerated_rate": rules.tolerated_rate,
         "odds_ratio_rollback": rules.odds_ratio_rollback,
         "odds_ratio_promote": rules.odds_ratio_promote,
-        "odds_rollback": decide.odds(metric.log_e_rollback),
+        "odds_rollback": decide.odds(metric.log_e_rollback + metric.log_boost),
         "odds_noninferior": decide.odds(metric.log_e_noninferior),
         "arrival": arrival,
         "needs": needs,

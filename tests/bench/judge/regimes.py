@@ -143,10 +143,10 @@ def sticky(users: bool, runs: int, seed: int) -> list[Row]:  # noqa: FBT001 (par
 
 def regimes() -> list[Regime]:
     """All of them, in the order of the tables."""
-    found = [Regime(partial(healthy, name, psi0), 14_000 if psi0 == 1 else 2000)
+    found = [Regime(partial(healthy, name, psi0), 30_000 if psi0 == 1 else 2000)
              for psi0 in (1.0, 1.25) for name in errors.HEALTHY]  # fmt: skip
     found += [Regime(control, 1000)]
-    found += [Regime(partial(caught, p_c, size, psi0), 300 if p_c == 0.01 else 2000)
+    found += [Regime(partial(caught, p_c, size, psi0), 2000 if p_c == 0.01 else 5000)
               for psi0 in (1.0, 1.25) for size in (10, 1) for p_c in errors.LIMITS]  # fmt: skip
     found += [Regime(partial(margin, *case), 8000) for case in ((0.01, errors.P_B, 0.01), (0.0198, 0.01, None))]
     found += [Regime(clean, 20)]

@@ -48,6 +48,7 @@ class Metric:
     alpha: float
     rows: dict[int, list[list[Number]]] = field(default_factory=dict)
     counts: dict[int, list[list[int]]] = field(default_factory=dict)
+    boost: Number = field(default_factory=lambda: mp.mpf(1))
     baked: tuple[int, int] = (0, 0)
     t: float = 0.0
 
@@ -70,8 +71,10 @@ class Metric:
             return [(2 * place, (n_c, e_c, n_b, e_b)), (2 * place + 1, (n_c, n_c - e_c, n_b, n_b - e_b))]
         return [(place, (n_c, e_c, n_b, e_b))]
 
-    def add(self, poll: dict[str, Any]) -> None:
+    def add(self, poll: dict[str, Any], *, line: Number | None, steps: list[int]) -> None:
         for place, counts in self.places(poll):
+            if line is not None:
+                self.boost *= self.raised(counts, poll["step"], line=line, steps=steps)
             self._put(poll["step"], place, self.law(counts))
             total = self.counts.setdefault(poll["step"], [[0] * 4 for _ in range(self.series)])[place]
             total[:] = [x + y for x, y in zip(total, counts, strict=True)]
@@ -112,6 +115,43 @@ class Metric:
         if self.rules["against"] != "baseline":
             found.append(self.own(steps))
         return min(found)
+
+    def raised(self, poll: tuple[int, int, int, int], step: int, *, line: Number, steps: list[int]) -> Number:
+        """The largest b with E0[min(b x evidence after, line)] = evidence before, by bisection over every outcome."""
+        n_c, e_c, n_b, e_b = poll
+        m, exact = e_c + e_b, self.rules["kind"] in {"counts", "paired"}
+        low, high = (0, m) if exact else (max(0, m - n_b), min(m, n_c))
+        if self.series > 1 or self.rules["against"] != "baseline" or not (n_c and n_b):
+            return mp.mpf(1)
+        if not 0 < high - low <= 256:  # beyond it nothing is raised: no failure moves the evidence much
+            return mp.mpf(1)
+        room = line / self.boost
+        if self.after((n_c, high, n_b, m - high), step, steps=steps)[1] <= room:
+            return mp.mpf(1)
+        outcomes = [self.after((n_c, k, n_b, m - k), step, steps=steps) for k in range(low, high + 1)]
+        before = self.rollback(steps)
+        if before >= room:
+            return mp.mpf(1)
+
+        def expected(b: Number) -> Number:
+            return sum(p * min(b * after, room) for p, after in outcomes)
+
+        least, most = mp.mpf(1), mp.mpf(2) ** 40
+        while most - least > mp.mpf(10) ** -25:
+            middle = (least + most) / 2
+            least, most = (middle, most) if expected(middle) < before else (least, middle)
+        return least
+
+    def after(self, poll: tuple[int, int, int, int], step: int, *, steps: list[int]) -> tuple[Number, Number]:
+        """The null probability of `poll`, and the evidence once it is in."""
+        law, before = self.law(poll), self.rows.get(step)
+        self.rows[step] = [times(self.row([step], 0), law)]
+        found = self.rollback(steps)
+        if before is None:
+            del self.rows[step]
+        else:
+            self.rows[step] = before
+        return law[-2], found
 
     def noninferior(self, steps: list[int]) -> tuple[Number, Number | None, Number]:
         """E', E'' and what both say together."""
@@ -155,7 +195,7 @@ class Analysis:
         found = {}
         for name, weight in self.weights(baked=baked).items():
             metric = self.metrics[name]
-            found[name] = weight * (self.bake(name) if baked else metric.rollback(self.steps))
+            found[name] = weight * (self.bake(name) if baked else metric.rollback(self.steps) * metric.boost)
         return found
 
     def bake(self, name: str) -> Number:
@@ -165,7 +205,7 @@ class Analysis:
     def look(self, t: float, polls: list[dict[str, Any]]) -> None:
         if self.latched is not None:
             return
-        self.t = t
+        self.t, weights = t, self.weights(baked=False)
         for poll in polls:
             metric = self.metrics[poll["metric"]]
             metric.t = t
@@ -175,7 +215,9 @@ class Analysis:
             self.started = t if self.started is None else self.started
             if poll["step"] not in self.steps:
                 self.steps.append(poll["step"])
-            metric.add(poll)
+            share = weights.get(poll["metric"])
+            line = None if share is None else 1 / mp.mpf(self.policy["alpha"]) / share
+            metric.add(poll, line=line, steps=self.steps)
         for metric in self.metrics.values():
             metric.kept &= metric.mixtures.band(metric.row(self.steps, 0), self.policy["alpha"])
         for baked in (False, True):
@@ -206,7 +248,7 @@ class Analysis:
         n_c, e_c, n_b, e_b = metric.totals(self.steps)
         return {
             "n_c": n_c, "e_c": e_c, "n_b": n_b, "e_b": e_b, "share": float(share),
-            "log_e_rollback": float(mp.log(metric.rollback(self.steps))),
+            "log_e_rollback": float(mp.log(metric.rollback(self.steps))), "log_boost": float(mp.log(metric.boost)),
             "log_e_promote": float(mp.log(promote)), "log_e_tolerated": None if own is None else float(mp.log(own)),
             "log_e_noninferior": float(mp.log(whole)), "log_e_last_step": float(mp.log(last)),
             "odds_low": None if ends[0] is None else float(ends[0]),

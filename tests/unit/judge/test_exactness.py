@@ -79,6 +79,23 @@ def test_inside_the_null_it_expects_at_most_one(
     assert float(worse @ np.exp(evidence.log_e_promote(found, prior))) <= 1 + 1e-10
 
 
+@settings(deadline=None, max_examples=150)
+@given(sizes=SIZES, psi0=ODDS, room=st.floats(0.01, 6.0), kind=st.sampled_from(["units", "events"]))
+def test_what_is_not_lost_by_overshooting_never_makes_the_stopped_evidence_grow(
+    sizes: tuple[int, int, int], psi0: float, room: float, kind: str
+) -> None:
+    """Stopped at its line, the raised factor expects 1 where it was raised and at most 1 where it was not."""
+    prior = evidence.priors(psi0, 3.0)
+    found, polls = rows(sizes, kind, prior)
+    null, gains = law(polls, math.log(psi0), kind), evidence.log_e_rollback(found, prior)
+    raised = evidence.log_boost(np.log(np.maximum(null, 1e-300)), gains, room)
+    stopped = float(null @ np.minimum(np.exp(raised + gains), math.exp(room)))
+    assert raised >= 0
+    assert stopped <= 1 + 1e-9
+    if raised > 0:
+        assert stopped == pytest.approx(1.0, abs=1e-9)
+
+
 @given(n_c=st.integers(1, 9), n_b=st.integers(1, 12), m=st.integers(1, 8), share=st.floats(-1.0, 1.0))
 def test_a_class_whose_odds_stay_within_the_margin_expects_at_most_one_in_both_directions(
     n_c: int, n_b: int, m: int, share: float

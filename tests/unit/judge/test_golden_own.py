@@ -43,6 +43,8 @@ def _same(verdict: Verdict, expected: dict[str, Any], state: State, policy: Poli
     assert [metric.name for metric in verdict.metrics] == list(expected["metrics"])
     for metric in verdict.metrics:
         _same_metric(metric, expected["metrics"][metric.name], policy)
+    for name, state_of in state.metrics.items():
+        assert state_of.log_boost == _close(expected["metrics"][name]["log_boost"])
 
 
 @pytest.mark.parametrize("stream", GOLDEN, ids=lambda stream: stream["name"])

@@ -25,6 +25,7 @@ from coalmine.judge.evidence.odds import (
     log_e_rollback,
     priors,
 )
+from coalmine.judge.evidence.overshoot import log_boost
 from coalmine.judge.evidence.rates import (
     RATES,
     log_betainc,
@@ -46,6 +47,7 @@ __all__ = [
     "ends",
     "fnch_log_pmf",
     "log_betainc",
+    "log_boost",
     "log_e_intolerable",
     "log_e_noninferior",
     "log_e_promote",
