@@ -34,11 +34,12 @@ def test_what_was_written_is_there_after_a_restart_and_no_process_is_left_at_the
 
 
 def test_another_python_process_finds_and_stops_what_this_one_started(tmp_path: Path) -> None:
-    Daemon("sleeper", tmp_path).start(SLEEP)
+    started = Daemon("sleeper", tmp_path)
+    started.start(SLEEP)
     found = Daemon("sleeper", tmp_path)  # as after a crash: only the pid file knows
     assert found.pid() is not None
     found.stop()
-    assert found.pid() is None
+    assert started.pid() is None
 
 
 def test_a_number_that_another_process_has_now_is_never_signalled(tmp_path: Path) -> None:
