@@ -1,7 +1,8 @@
 """The release file: one kustomize Component that says which release an environment should run.
 
-It is written whole from a dataclass and accepted only if its bytes equal that rendering, so nothing else can
-hide in it and a diff of it is always one of two or three lines.
+In a cluster it names the release's image by digest; on one machine, which builds no image, by tag alone. It is written
+whole from a dataclass and accepted only if its bytes equal that rendering, so nothing else can hide in it and a diff of
+it is always one of two to four lines.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ RELEASE = "coalmine.dev/release"
 MODEL_VERSION = "coalmine.dev/model-version"
 FAULTS = "coalmine.dev/faults"
 REMEDY = "let `coalmine release` write it; it is not edited by hand"
-LIMIT = 1024  # bytes; a rendering has some 500. The YAML parser is quadratic in nesting: longer text could stall a push
+LIMIT = 1280  # bytes; a rendering has 500 to 700. The YAML parser is quadratic in nesting: longer text could stall a push
 
 _HEADER = (
     "# Written whole by `coalmine release` and by healing. Do not edit: a push is accepted only if these bytes\n"
@@ -28,17 +29,28 @@ _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, si
 _FAULTS_LIMIT = 256  # characters; all the faults that there are need half
 _NUMBER = r"[0-9][0-9.e+-]*"
 _FAULTS = re.compile(rf"[a-z_]+={_NUMBER}(?:,[a-z_]+={_NUMBER})*\Z")
+# A registry's host (with a dot, a port or `localhost`, so that nobody guesses one), then lower-case parts.
+_HOST = r"(?:localhost(?::[0-9]{1,5})?|[a-z0-9]+(?:[.-]+[a-z0-9]+)*(?:\.[a-z0-9]+|:[0-9]{1,5}))"
+_PART = r"[a-z0-9]+(?:[._-]{1,2}[a-z0-9]+)*"
+_IMAGE = re.compile(rf"{_HOST}(?:/{_PART})+\Z")
+_IMAGE_LIMIT = 255  # characters, as registries have it
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _PATH = re.compile(r"gitops/apps/(?P<model>[^/]+)/release/(?P<env>[^/]+)/kustomization\.yaml\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFile:
-    """What the file says. `faults` is for drills only: a string of `coalmine.release.faults`."""
+    """What the file says. `faults` is for drills only: a string of `coalmine.release.faults`.
+
+    `image` is a repository in a registry, `digest` its `sha256:<64 hex>`: both in a cluster, neither on one machine.
+    """
 
     model: str
     env: str
     release: ReleaseId
     faults: str = ""
+    image: str = ""
+    digest: str = ""
 
 
 def path(model: str, env: str) -> str:
@@ -69,17 +81,30 @@ def render(file: ReleaseFile) -> str:
             where=at,
             remedy='write them as name=number, with commas between: "error_rate=0.05,delay_ms=200"',
         )
+    if file.image or file.digest:
+        check_image(file.image, file.digest, at=at)
+        which = f'    newName: "{file.image}"\n    digest: "{file.digest}"\n'
+    else:
+        which = f'    newTag: "{file.release}"\n'
     return (
         f"{_HEADER}"
         "apiVersion: kustomize.config.k8s.io/v1alpha1\n"
         "kind: Component\n"
         "images:\n"
-        f'  - name: "{file.model}"\n'
-        f'    newTag: "{file.release}"\n'
+        f'  - name: "{file.model}"\n{which}'
         "commonAnnotations:\n"
         f'  {RELEASE}: "{file.release}"\n'
         f'  {MODEL_VERSION}: "{file.release.version}"\n' + (f'  {FAULTS}: "{file.faults}"\n' if file.faults else "")
     )
+
+
+def check_image(image: str, digest: str, *, at: str) -> None:
+    """Raises BadInput unless both are what a manifest can name: a repository with its registry, and a digest."""
+    if len(image) > _IMAGE_LIMIT or not _IMAGE.match(image):
+        remedy = "name it with its registry and without a tag, as in ghcr.io/acme/sentiment"
+        raise BadInput(f"{image!r} is no image's name", where=at, remedy=remedy)
+    if not _DIGEST.match(digest):
+        raise BadInput(f"{digest!r} is no image's digest", where=at, remedy="sha256: and 64 hexadecimal digits")
 
 
 def parse(text: str, *, at: str) -> ReleaseFile:
@@ -98,14 +123,14 @@ def parse(text: str, *, at: str) -> ReleaseFile:
         raise BadInput(f"kind: is {tree.get('kind')!r}, must be 'Component'", where=at, remedy=REMEDY)
     notes = _mapping(tree.get("commonAnnotations"), "commonAnnotations", at)
     release = _release(notes, at)
-    _images(tree.get("images"), place[0], release, at)
+    image, digest = _images(tree.get("images"), place[0], release, at)
     version = notes.get(MODEL_VERSION)
     if version != str(release.version):
         raise BadInput(f"{MODEL_VERSION}: is {version!r}, {release} has '{release.version}'", where=at, remedy=REMEDY)
     faults = notes.get(FAULTS, "")
     if not isinstance(faults, str) or (faults and not _FAULTS.match(faults)):
         raise BadInput(f"{FAULTS}: {faults!r} is no list of faults", where=at, remedy='as in "error_rate=0.05"')
-    return ReleaseFile(*place, release, faults)
+    return ReleaseFile(*place, release, faults, image, digest)
 
 
 def _load(text: str, at: str) -> object:
@@ -138,14 +163,25 @@ def _release(notes: dict[str, object], at: str) -> ReleaseId:
         raise BadInput(f"{RELEASE}: {error.what}", where=at, remedy=error.remedy) from error
 
 
-def _images(value: object, model: str, release: ReleaseId, at: str) -> None:
+def _images(value: object, model: str, release: ReleaseId, at: str) -> tuple[str, str]:
+    """Image and digest, both empty where a tag is named."""
     if not isinstance(value, list) or len(value) != 1 or not isinstance(value[0], dict):
         raise BadInput("images: must hold exactly one image", where=at, remedy=REMEDY)
-    if value[0].get("name") != model:
-        raise BadInput(f"images[0].name: is {value[0].get('name')!r}, must be {model!r}", where=at, remedy=REMEDY)
-    if value[0].get("newTag") != str(release):
+    one = value[0]
+    if one.get("name") != model:
+        raise BadInput(f"images[0].name: is {one.get('name')!r}, must be {model!r}", where=at, remedy=REMEDY)
+    if "newName" in one or "digest" in one:
+        try:
+            check_image(str(one.get("newName", "")), str(one.get("digest", "")), at=at)
+        except BadInput as error:
+            raise BadInput(f"images[0]: {error.what}", where=at, remedy=error.remedy) from error
+        if "newTag" in one:
+            raise BadInput("images[0].newTag: stands beside a digest", where=at, remedy=REMEDY)
+        return str(one["newName"]), str(one["digest"])
+    if one.get("newTag") != str(release):
         raise BadInput(
-            f"images[0].newTag: is {value[0].get('newTag')!r}, but {RELEASE} is {str(release)!r}",
+            f"images[0].newTag: is {one.get('newTag')!r}, but {RELEASE} is {str(release)!r}",
             where=at,
             remedy=REMEDY,
         )
+    return "", ""

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from coalmine.judge.policy import load_policy
-from coalmine.release.file import ReleaseFile, path, render
+from coalmine.release.file import LIMIT, ReleaseFile, path, render
 from coalmine.release.git import Done
 from coalmine.release.tree import pushed_policy
 
@@ -76,7 +76,7 @@ def test_a_broken_release_file_is_refused_by_field(site: Site, old: str, new: st
 def test_a_release_file_too_long_or_no_text_is_refused(site: Site) -> None:
     site.write(AT, "x" * 5000)
     site.commit()
-    refused(site.push(), AT, "more than 1024")
+    refused(site.push(), AT, f"more than {LIMIT}")
     (site.checkout.path / AT).write_bytes(b"\xff\xfe\x00")
     site.commit()
     refused(site.push(), AT)

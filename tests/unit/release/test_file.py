@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from coalmine.errors import BadInput
 from coalmine.records import ReleaseId
 from coalmine.release import faults
-from coalmine.release.file import ReleaseFile, locate, parse, path, render
+from coalmine.release.file import LIMIT, ReleaseFile, locate, parse, path, render
 
 from .conftest import AT, M1
 
@@ -26,6 +26,11 @@ FAULTS = st.builds(
     delay_ms=st.floats(0, 1e5),
     crash_under_load=st.integers(0, 1000),
 ).map(faults.render)
+PARTS = st.from_regex(r"\A[a-z0-9]([a-z0-9]|[._-][a-z0-9]){0,12}\Z")
+HOSTS = st.sampled_from(["ghcr.io", "registry.bench.test:5000", "127.0.0.1:5000", "localhost", "localhost:80"])
+IMAGES = st.builds(lambda host, parts: "/".join([host, *parts]), HOSTS, st.lists(PARTS, min_size=1, max_size=4))
+DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64).map(lambda digits: f"sha256:{digits}")
+IN_CLUSTER = ReleaseFile("sentiment", "local", M1, image="ghcr.io/acme/sentiment", digest=f"sha256:{'0a' * 32}")
 
 
 @given(model=NAMES, env=NAMES, release=RELEASES, drill=FAULTS)
@@ -36,6 +41,66 @@ def test_what_is_rendered_is_read_back_equal(model: str, env: str, release: Rele
     assert parse(text, at=path(model, env)) == file
     assert render(parse(text, at=path(model, env))) == text
     assert text.isascii()
+
+
+@given(model=NAMES, env=NAMES, release=RELEASES, drill=FAULTS, image=IMAGES, digest=DIGESTS)
+def test_an_image_by_digest_is_read_back_equal(
+    model: str, env: str, release: ReleaseId, drill: str, image: str, digest: str
+) -> None:
+    file = ReleaseFile(model, env, release, drill, image, digest)
+    text = render(file)
+    assert parse(text, at=path(model, env)) == file
+    assert render(parse(text, at=path(model, env))) == text
+    assert text.isascii()
+
+
+def test_the_longest_file_that_can_be_written_can_be_read() -> None:
+    file = ReleaseFile(
+        "a" * 63,
+        "b" * 63,
+        ReleaseId(10**9, "f" * 40),
+        faults="error_rate=0." + "5" * 243,
+        image="ghcr.io/" + "c" * 247,
+        digest=f"sha256:{'0' * 64}",
+    )
+    assert len(render(file)) <= LIMIT
+    assert parse(render(file), at=path(file.model, file.env)) == file
+
+
+@pytest.mark.parametrize(
+    ("image", "digest"),
+    [
+        ("ghcr.io/acme/sentiment", ""),
+        ("", IN_CLUSTER.digest),
+        ("sentiment", IN_CLUSTER.digest),
+        ("acme/sentiment", IN_CLUSTER.digest),
+        ("ghcr.io/acme/sentiment:m1", IN_CLUSTER.digest),
+        ("ghcr.io/acme/Sentiment", IN_CLUSTER.digest),
+        ('ghcr.io/acme/sen"timent', IN_CLUSTER.digest),
+        ("ghcr.io/acme/sentiment\n", IN_CLUSTER.digest),
+        ("ghcr.io/" + "a" * 256, IN_CLUSTER.digest),
+        ("ghcr.io/acme/sentiment", "sha256:0a"),
+        ("ghcr.io/acme/sentiment", f"{IN_CLUSTER.digest}\n"),
+        ("ghcr.io/acme/sentiment", f"sha512:{'0a' * 32}"),
+    ],
+)
+def test_an_image_without_its_registry_or_by_anything_but_a_digest_is_not_written(image: str, digest: str) -> None:
+    with pytest.raises(BadInput):
+        render(ReleaseFile("sentiment", "local", M1, image=image, digest=digest))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("ghcr.io/acme/sentiment", "sentiment", "no image's name"),
+        ("sha256:0a", "sha256:0A", "no image's digest"),
+        ('    digest: "', '    newTag: "m1-abc1234"\n    digest: "', "newTag: stands beside a digest"),
+        ("    newName:", "    other:", "no image's name"),
+    ],
+)
+def test_a_broken_image_is_refused_by_field(old: str, new: str, field: str) -> None:
+    with pytest.raises(BadInput, match=rf"images\[0\].*{field}"):
+        parse(render(IN_CLUSTER).replace(old, new, 1), at=AT)
 
 
 @given(model=NAMES, env=NAMES)
@@ -56,10 +121,11 @@ def test_any_text_is_read_or_refused_with_the_files_name(text: str) -> None:
     assert caught.value.where == AT
 
 
-@given(cut=st.integers(min_value=0, max_value=520), put=st.text(max_size=3))
-def test_no_other_bytes_pass_as_the_rendering(cut: int, put: str) -> None:
+@given(cut=st.integers(min_value=0, max_value=700), put=st.text(max_size=3))
+@pytest.mark.parametrize("file", [ReleaseFile("sentiment", "local", M1), IN_CLUSTER], ids=["tag", "digest"])
+def test_no_other_bytes_pass_as_the_rendering(file: ReleaseFile, cut: int, put: str) -> None:
     """Whatever is read from changed bytes renders to other bytes than those."""
-    text = render(ReleaseFile("sentiment", "local", M1))
+    text = render(file)
     changed = text[:cut] + put + text[cut + 1 :]
     try:
         read = parse(changed, at=AT)
@@ -80,6 +146,12 @@ def test_kustomize_reads_it_as_a_component() -> None:
             "coalmine.dev/faults": "error_rate=0.05",
         },
     }
+
+
+def test_kustomize_reads_an_image_by_digest() -> None:
+    assert yaml.safe_load(render(IN_CLUSTER))["images"] == [
+        {"name": "sentiment", "newName": "ghcr.io/acme/sentiment", "digest": f"sha256:{'0a' * 32}"}
+    ]
 
 
 @pytest.mark.parametrize("name", ["", "A", "a/b", "..", "a" * 64, "-a", 'a"', "a\n"])
