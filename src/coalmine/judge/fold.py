@@ -95,9 +95,11 @@ def _look(state: State, polls: Sequence[Poll], policy: Policy) -> State:
     if state.latched is not None:
         return state
     known = [p for p in polls if p.metric in policy.metrics and p.part in policy.metrics[p.metric].parts]
+    metrics = dict(state.metrics)
     for poll in known:
-        metric = state.metrics.get(poll.metric) or fresh_metric(poll.metric, policy)
-        state = _with(state, poll, _add_baked(metric, poll, policy) if poll.step == BAKED else metric)
+        metric = metrics.get(poll.metric) or fresh_metric(poll.metric, policy)
+        metrics[poll.metric] = _add_baked(metric, poll, policy) if poll.step == BAKED else metric
+    state = replace(state, metrics=metrics, t=max([state.t, *(poll.t for poll in known)]))
     routed = [poll for poll in known if poll.step != BAKED]
     if routed:
         state = _add_all(_step_on(state, routed), routed, policy)
@@ -107,16 +109,12 @@ def _look(state: State, polls: Sequence[Poll], policy: Policy) -> State:
 def _add_all(state: State, polls: Sequence[Poll], policy: Policy) -> State:
     looks = {name: [p for p in polls if p.metric == name] for name in dict.fromkeys(p.metric for p in polls)}
     learned = learn(looks, policy, before={name: state.metrics[name].counts for name in looks})
-    weights = rollback_weights(policy, baked=False)
+    weights, metrics = rollback_weights(policy, baked=False), dict(state.metrics)
     for name, mine in learned.items():
         share = weights.get(name)
         line = math.inf if share is None else -math.log(policy.alpha) - math.log(share)
-        state = _with(state, looks[name][0], _add(state, mine, policy, name=name, line=line))
-    return state
-
-
-def _with(state: State, poll: Poll, metric: MetricState) -> State:
-    return replace(state, metrics={**state.metrics, poll.metric: metric}, t=max(state.t, poll.t))
+        metrics[name] = _add(state, mine, policy, name=name, line=line)
+    return replace(state, metrics=metrics)
 
 
 def _step_on(state: State, polls: Sequence[Poll]) -> State:

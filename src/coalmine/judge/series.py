@@ -114,14 +114,16 @@ def weigh(
     after the poll without that. `rows` (J, 1, width) and `before` do not hold the poll yet; `line` is a natural log.
     """
     step = steps.index(one.poll.step)
-    most = one.row[0] if one.most is None else one.most
 
     def after(law: Floats) -> Floats:
         stack = np.repeat(rows, len(law), axis=1)
         stack[step] += law
         return compared(stack, margins, rules=rules, steps=steps)
 
-    now, highest = (float(value) for value in after(np.stack([one.row[0], most])))
+    # No outcome raises the evidence by more than 1 over its null probability: mostly not even the rarest gets there.
+    if one.most is None or before - one.most[-2] <= line:
+        return 0.0, float(after(one.row)[0])
+    now, highest = (float(value) for value in after(np.stack([one.row[0], one.most])))
     n_c, e_c, n_b, e_b = one.counts[0]
     events, m = isinstance(rules, Counts | Paired), e_c + e_b
     low, high = (0, m) if events else (max(0, m - n_b), min(m, n_c))
