@@ -1,0 +1,190 @@
+"""The bench's images: each is made once from `images/<folder>/Containerfile`, kept as an OCI archive, loaded by `load`.
+
+They carry the names that upstream's have, so that manifests are applied unchanged. `buildah` builds them in a chroot:
+no daemon, no registry; root is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster import cache, engines, rootfs
+from coalmine.errors import BadInput
+
+RECIPES = Path(__file__).with_name("images")
+DEBIAN = "docker.io/library/debian:bookworm-slim"
+PYTHON = "docker.io/library/python:3.11-slim-bookworm"
+ARGO_REDIS = "public.ecr.aws/docker/library/redis:8.2.3-alpine"  # as Argo CD's own manifests have it
+# Hosts that intercept TLS have an authority of their own in this file; what a build fetches must trust it too.
+_TRUST = "/etc/ssl/certs/ca-certificates.crt"
+
+Source = Callable[[], Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image: the upstream names that it gets, and what lies beside its Containerfile when that is built."""
+
+    names: tuple[str, ...]
+    folder: str
+    over: str = DEBIAN
+    engines: tuple[str, ...] = ()
+    files: Mapping[str, Source] = field(default_factory=dict)
+
+    def sources(self) -> dict[str, Path]:
+        """Each name in the build's context and the file for it; builds engines that are not built yet."""
+        return {name: engines.binary(name) for name in self.engines} | {k: make() for k, make in self.files.items()}
+
+
+def _argo(path: str) -> Source:
+    return lambda: engines.module("argocd") / path
+
+
+IMAGES: tuple[Image, ...] = (
+    Image((DEBIAN,), "debian", over="", files={"debian.tar": rootfs.debian}),
+    Image(
+        ("registry.k8s.io/pause:3.10",),
+        "pause",
+        over="",
+        files={"pause": lambda: rootfs.pause(RECIPES / "pause" / "pause.c")},
+    ),
+    Image(("docker.io/coredns/coredns:1.14.0",), "coredns", over="", engines=("coredns",)),
+    Image((PYTHON,), "python"),
+    Image(("ghcr.io/fluxcd/flagger:1.44.0",), "flagger", engines=("flagger",)),
+    Image(("docker.io/envoyproxy/gateway:v1.9.1",), "envoy-gateway", engines=("envoy-gateway",)),
+    Image(
+        (f"docker.io/envoyproxy/envoy:distroless-v{rootfs.ENVOY}",),
+        "envoy",
+        engines=("envoy-gateway",),
+        files={"envoy": rootfs.envoy},
+    ),
+    Image(
+        (
+            "docker.io/library/redis:7",
+            "public.ecr.aws/docker/library/redis:8.2.3-alpine",
+        ),  # the second is Argo CD's own
+        "redis",
+    ),
+    Image(("quay.io/prometheus/prometheus:v2.42.0",), "prometheus"),
+    Image(("docker.io/nginxinc/nginx-unprivileged:1.22",), "nginx"),
+    Image(
+        ("quay.io/argoproj/argocd:v3.5.7",),
+        "argocd",
+        engines=("argocd", "helm", "kustomize"),
+        files={
+            "gpg-wrapper.sh": _argo("hack/gpg-wrapper.sh"),
+            "git-verify-wrapper.sh": _argo("hack/git-verify-wrapper.sh"),
+            "entrypoint.sh": _argo("entrypoint.sh"),
+        },
+    ),
+)
+
+
+def named(name: str) -> Image:
+    """The image with that upstream name or that folder. Raises BadInput naming those that there are."""
+    for image in IMAGES:
+        if name == image.folder or name in image.names:
+            return image
+    known = " ".join(image.folder for image in IMAGES)
+    raise BadInput(f"no image {name!r}", where="cluster.images", remedy=f"one of: {known}")
+
+
+def image(name: str) -> Path:
+    """The OCI archive of an image (upstream name or folder), made on first use: seconds, without its engines' builds.
+
+    Raises BadInput for an unknown name, Missing without buildah or debootstrap, Broken when a build fails.
+    """
+    wanted = named(name)
+    sources = wanted.sources()
+    containerfile = RECIPES / wanted.folder / "Containerfile"
+    recipe = {
+        "name": wanted.names[0],
+        "over": image(wanted.over).name if wanted.over else "",
+        "containerfile": containerfile.read_text(),
+        "sources": {name: _identity(path) for name, path in sources.items()},
+    }
+
+    def make(path: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=cache.folder(), prefix="context-") as context:
+            for file, source in sources.items():
+                shutil.copy(source, Path(context) / file)
+            build(containerfile, context=Path(context), name=wanted.names[0], archive=path, over=wanted.over)
+
+    _say(f"{wanted.names[0]} ...")
+    return cache.kept(f"image-{wanted.folder}", json.dumps(recipe, sort_keys=True), make)
+
+
+def build(
+    containerfile: Path,
+    *,
+    context: Path,
+    name: str,
+    archive: Path,
+    over: str = "",
+    arguments: Sequence[str] = (),
+) -> None:
+    """Build a Containerfile into an OCI archive that carries `name`. `over`: the bench's image that it builds on.
+
+    Raises Missing without buildah, Broken with the build's last lines.
+    """
+    if over:
+        _present(over)
+    trust = ["--volume", f"{_TRUST}:{_TRUST}:ro"] if over and Path(_TRUST).exists() else []
+    options = ["--isolation", "chroot", "--pull-never", "--layers=false", *trust, *arguments]
+    buildah("build", *options, "--tag", name, "--file", str(containerfile), str(context))
+    buildah("push", name, f"oci-archive:{archive}:{name}")
+    if name not in {DEBIAN, PYTHON}:  # what others build on stays; the rest is in its archive
+        buildah("rmi", name)
+
+
+def buildah(*words: str) -> str:
+    """Run buildah on the bench's own image store, not the user's. Raises as `rootfs.run`."""
+    store = cache.folder() / "containers"
+    roots = ["--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver", "vfs"]
+    return rootfs.run(["nice", "-n", "19", _program(), *roots, *words], environment={"TMPDIR": str(cache.folder())})
+
+
+def manifest(archive: Path) -> str:
+    """The digest of the image in an OCI archive: `sha256:<64 hex>`."""
+    with tarfile.open(archive) as tar:
+        index = tar.extractfile("index.json")
+        assert index is not None
+        return str(json.load(index)["manifests"][0]["digest"])
+
+
+def _present(name: str) -> None:
+    """See to it that an image can be built upon."""
+    archive = image(name)
+    wanted = manifest(archive)
+    with cache.locked("containers"):
+        listed = json.loads(buildah("images", "--json"))
+        if not any(name in (entry.get("names") or []) and entry.get("digest") == wanted for entry in listed):
+            buildah("pull", f"oci-archive:{archive}:{name}")
+
+
+def _program() -> str:
+    if not shutil.which("buildah"):
+        rootfs.run(["buildah"])  # says what to install
+    return "buildah"
+
+
+def _identity(path: Path) -> str:
+    """What is in a file: its address where the cache made it, else its digest."""
+    made = cache.folder() / "kept"
+    if path.is_relative_to(made):
+        return str(path.relative_to(made))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + os.linesep)
+    sys.stderr.flush()
