@@ -86,7 +86,7 @@ _GATEWAY = (
     Panel("Retries and time-outs per second", "Retries hide a canary's failures: there should be none.",
           (("coalmine:arm_retries:rate5m{*}", f"{_ARM} retries"),
            ("sum(rate(envoy_cluster_upstream_rq_timeout[5m]))", "time-outs"),
-           ("sum(rate(envoy_cluster_upstream_cx_connect_fail[5m]))", "refused connections")), width=8),
+           ("sum(rate(envoy_cluster_upstream_rq_pending_failure_eject[5m]))", "refused connections")), width=8),
 )  # fmt: skip
 _ASKED = 'endpoint!~"/(?:healthz|livez|readyz|metrics)(?:/.*)?"'
 _MODEL = (
@@ -105,7 +105,7 @@ SERVICE = Board(
 )  # fmt: skip
 
 _HEALTH = (
-    Panel("Up", "By job.", (('sum by (job) (up{job=~"judge|feedback|closer|flagger|envoy|bentoml"})', "{{job}}"),),
+    Panel("Targets that answer", "By job.", (("sum by (job) (up)", "{{job}}"),),
           kind="stat", width=8, height=6),
     Panel("Leaders", "One replica decides; two is an alarm.", (("sum(coalmine_judge_leads)", "leaders"),), kind="stat",
           width=4, height=6, colours=((0, "red"), (1, "green"), (2, "red"))),
