@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coalmine import cli_judge, output
+from coalmine import cli_cluster, cli_judge, output
 from coalmine.cli_services import feedback_app, judge_app
 from coalmine.errors import BadInput, CoalmineError
 from coalmine.settings import Settings, load
@@ -235,6 +235,7 @@ def report(wanted: Annotated[str, typer.Argument(help="a release id")]) -> None:
 
 app.command()(cli_judge.backtest)
 app.command()(cli_judge.plan)
+app.command()(cli_cluster.closer)
 
 
 def _options(given: list[str] | None) -> Mapping[str, object]:

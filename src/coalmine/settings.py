@@ -122,6 +122,16 @@ class Settings(BaseModel):
         return self.mlflow_uri or f"sqlite:///{self.state}/mlflow/mlflow.db"
 
     @property
+    def namespace(self) -> str:
+        """Where the judge keeps this model's analyses: on one machine each model is its own."""
+        return self.model
+
+    @property
+    def canary(self) -> str:
+        """The Canary's name there."""
+        return self.model
+
+    @property
     def judge_url(self) -> str:
         return f"http://127.0.0.1:{self.ports.judge}"
 

@@ -7,8 +7,10 @@ has changed the release file since: a person's word stands.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from typing import Protocol
 
-from coalmine.errors import BadInput, Temporary
+from coalmine.errors import BadInput, Refused, Temporary
 from coalmine.records import Ending, ReleaseId
 from coalmine.release.file import ReleaseFile, parse, path, render
 from coalmine.release.git import MAIN, Repository
@@ -27,19 +29,53 @@ _IDENTITY = {
 }
 
 
-def heal(settings: Settings, ending: Ending) -> str | None:
+class Main(Protocol):
+    """Where main is: in a repository of this machine, or at a remote of which `repository` is a clone."""
+
+    @property
+    def repository(self) -> Repository: ...
+
+    def tip(self) -> str | None:
+        """Main's commit now, its objects at hand; None where there is none. Raises Temporary if out of reach."""
+
+    def move(self, new: str, *, expected: str, why: str) -> bool:
+        """Move main if it still is at `expected`; False if it is not any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Main in a repository of this machine."""
+
+    repository: Repository
+
+    def tip(self) -> str | None:
+        return self.repository.commit(MAIN)
+
+    def move(self, new: str, *, expected: str, why: str) -> bool:
+        return self.repository.move(MAIN, new, expected=expected, why=why)
+
+
+def heal(settings: Settings, ending: Ending, *, main: Main | None = None) -> str | None:
     """Write the release file of `ending.primary` on main, or remove it where a first release failed.
+
+    Args:
+        settings: the environment, and where this machine's repository is.
+        ending: what failed, and what serves.
+        main: where main is, if not in this machine's repository. What serves must have been on it then: a file that
+            was never there cannot be made up without its image's digest.
 
     Returns:
         The healing commit's sha (an earlier call's too), or None where main no longer asks for the failed release.
 
     Raises:
-        Temporary: main kept moving, or its lock is held; nothing has been written, call again.
+        Temporary: main kept moving, its lock is held, or the remote does not answer; nothing has been written.
+        Refused: main's history holds no release file of what serves.
     """
-    bare = Repository(settings.bare_repository, bare=True)
+    place: Main = main or Here(Repository(settings.bare_repository, bare=True))
+    bare = place.repository
     at = path(ending.model, settings.env)
     for _ in range(_TRIES):
-        head = bare.commit(MAIN)
+        head = place.tip()
         if head is None:
             return None
         done = _healed(bare, ending, head)
@@ -47,9 +83,9 @@ def heal(settings: Settings, ending: Ending) -> str | None:
             return done
         if not _still_asked_for(bare, ending, head, at=at):
             return None
-        content = _restored(bare, head, ending, at=at, env=settings.env)
+        content = _restored(bare, head, ending, at=at, made_up=None if main else settings.env)
         sha = bare.record(head, [head], message(ending), path=at, content=content, environ=_IDENTITY)
-        if bare.move(MAIN, sha, expected=head, why=f"heal: attempt {ending.attempt}"):
+        if place.move(sha, expected=head, why=f"heal: attempt {ending.attempt}"):
             return sha
         time.sleep(0.05)
     raise Temporary(f"main moved {_TRIES} times while healing", where=str(bare.path), remedy="it is tried again")
@@ -113,10 +149,15 @@ def _named(bare: Repository, revision: str, at: str) -> ReleaseFile | None:
         return None
 
 
-def _restored(bare: Repository, head: str, ending: Ending, *, at: str, env: str) -> str | None:
+def _restored(bare: Repository, head: str, ending: Ending, *, at: str, made_up: str | None) -> str | None:
+    """`made_up`: the environment for which a file may be written that was never on main."""
     if ending.primary is None:
         return None
-    return render(_as_it_was(bare, head, ending.primary, at=at) or ReleaseFile(ending.model, env, ending.primary))
+    known = _as_it_was(bare, head, ending.primary, at=at)
+    if known is None and made_up is None:
+        what = f"main never named {ending.primary}, which serves: there is nothing to go back to"
+        raise Refused(what, where=at, remedy="release a version that works")
+    return render(known or ReleaseFile(ending.model, made_up or "", ending.primary))
 
 
 def _as_it_was(bare: Repository, head: str, primary: ReleaseId, *, at: str) -> ReleaseFile | None:
