@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from coalmine import cli_cluster, cli_judge, output
+from coalmine.cli_forge import forge_app
 from coalmine.cli_services import feedback_app, judge_app
 from coalmine.errors import BadInput, CoalmineError
 from coalmine.settings import Settings, load
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(judge_app, name="judge")
 app.add_typer(feedback_app, name="feedback")
+app.add_typer(forge_app, name="forge")
 
 _given: dict[str, Any] = {}
 
