@@ -40,7 +40,9 @@ class EdgeConfig:
     """One edge. Sizes in nginx's notation (`64k`), times in seconds, addresses as `host:port`.
 
     `split` is the folder that holds the link `current` (see split.py); with `fixed` it is not read and all goes
-    to `blue`. `certificates` is the folder that holds the link `current` (see certificates.py).
+    to `blue`. `certificates` is the folder that holds the link `current` (see certificates.py), or with
+    `mounted_secret` a Kubernetes Secret of type tls. An `http_port` of 0 means no redirect to TLS, an empty `feedback`
+    that votes come in elsewhere.
     """
 
     state: Path  # nginx's own: configuration, pid, temporary files
@@ -73,6 +75,10 @@ class EdgeConfig:
     fixed: Fixed | None = None
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed; none on one machine
     unbuffered_log: bool = True
+    mounted_secret: bool = False
+    errors_to: Path | None = None  # instead of a file beside the other logs
+    probe_port: int = 0  # a pod's: /livez and /readyz of the one arm; with it goes the next
+    metrics_port: int = 0
     body_buffer: str = field(init=False, default="64k")
 
     def __post_init__(self) -> None:
@@ -90,7 +96,13 @@ class EdgeConfig:
 
     @property
     def error_log(self) -> Path:
-        return self.logs / "nginx-error.log"
+        return self.errors_to or self.logs / "nginx-error.log"
+
+    @property
+    def upstreams(self) -> tuple[tuple[str, str], ...]:
+        """Name and address of all that nginx passes requests to."""
+        arms = (("blue", self.blue),) if self.fixed else (("blue", self.blue), ("green", self.green))
+        return (*arms, ("feedback", self.feedback)) if self.feedback else arms
 
     @property
     def url(self) -> str:
@@ -131,8 +143,10 @@ def from_settings(
 
 
 def _check_paths(config: EdgeConfig) -> None:
-    for name in ("state", "split", "certificates", "logs", "access_log"):
-        path: Path = getattr(config, name)
+    for name in ("state", "split", "certificates", "logs", "access_log", "errors_to"):
+        path: Path | None = getattr(config, name)
+        if path is None:
+            continue
         if not path.is_absolute() or _UNSAFE_IN_PATH.search(str(path)):
             raise BadInput(
                 f"{str(path)!r} can't stand in nginx's configuration",
@@ -165,14 +179,15 @@ def _check_names(config: EdgeConfig) -> None:
             "addresses or CIDR",
         ),
         ("fixed", config.fixed is None or _fixed(config.fixed), "letters, digits, `.`, `_` and `-` only"),
+        ("probe_port", not config.probe_port or config.fixed is not None, "probes are of one arm: only in a pod"),
+        ("probe_port", bool(config.probe_port) == bool(config.metrics_port), "both ports, or neither"),
+        ("blue", _ADDRESS.match(config.blue) is not None, "host:port"),
+        ("green", config.fixed is not None or _ADDRESS.match(config.green) is not None, "host:port"),
+        ("feedback", _optional(_ADDRESS, config.feedback), "host:port"),
     )
-    addresses = tuple((n, _ADDRESS.match(getattr(config, n)) is not None, "host:port") for n in _UPSTREAMS)
-    for name, good, remedy in checks + addresses:
+    for name, good, remedy in checks:
         if not good:
             raise BadInput(f"{getattr(config, name)!r} can't be used", where=f"edge.{name}", remedy=remedy)
-
-
-_UPSTREAMS = ("blue", "green", "feedback")
 
 
 def _optional(pattern: re.Pattern[str], text: str) -> bool:
