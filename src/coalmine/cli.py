@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coalmine import cli_cluster, cli_judge, output
+from coalmine import cli_cluster, cli_judge, cli_lint, output
 from coalmine.cli_forge import forge_app
 from coalmine.cli_services import feedback_app, judge_app
 from coalmine.errors import BadInput, CoalmineError
@@ -237,6 +237,7 @@ def report(wanted: Annotated[str, typer.Argument(help="a release id")]) -> None:
 
 app.command()(cli_judge.backtest)
 app.command()(cli_judge.plan)
+app.command()(cli_lint.lint)
 app.command()(cli_cluster.closer)
 
 
