@@ -37,17 +37,17 @@ def diff(
     kustomize: Annotated[str, typer.Option(help="the kustomize to build with")] = "kustomize",
     out: Annotated[Path | None, typer.Option(help="write the Markdown here as well, cut to a comment's length")] = None,
 ) -> None:
-    """What changes in all that is rendered between two commits, as Markdown; exit 2 where something does not render."""
+    """What changes in all that is rendered between two commits, as Markdown; exit 2 where something no longer renders."""
     from coalmine.forge import diff as diffs
     from coalmine.forge import rendered
     from coalmine.release.git import Repository
 
     program, clone = rendered.program(kustomize), Repository(repository)
     old, new = (rendered.at(clone, revision, kustomize=program) for revision in (base, head))
-    found, failed = list(diffs.differences(old, new)), diffs.failures(new)
+    found, failed = list(diffs.differences(old, new)), diffs.failures(old, new)
     if out is not None:
         out.write_text(diffs.markdown(found, failed), encoding="utf-8")
     whole = diffs.markdown(found, failed, limit=diffs.SUMMARY)
     output.show([{"root": one.root, "object": one.title, "how": one.how} for one in found], lines=[whole])
-    if failed:
+    if any(not one.old for one in failed):
         raise typer.Exit(2)

@@ -31,10 +31,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A root that kustomize refuses at the head; `text` is what it says."""
+    """A root that kustomize refuses at the head; `text` is what it says. `old`: it did so at the base too, as an
+    overlay does whose first release is yet to come.
+    """
 
     root: str
     text: str
+    old: bool = False
 
 
 def differences(old: Mapping[str, Rendered], new: Mapping[str, Rendered]) -> Iterator[Difference]:
@@ -50,21 +53,25 @@ def differences(old: Mapping[str, Rendered], new: Mapping[str, Rendered]) -> Ite
                 yield Difference(root, title, how, tuple(lines)[2:])
 
 
-def failures(new: Mapping[str, Rendered]) -> tuple[Failure, ...]:
-    return tuple(Failure(root, one.error) for root, one in sorted(new.items()) if one.error)
+def failures(old: Mapping[str, Rendered], new: Mapping[str, Rendered]) -> tuple[Failure, ...]:
+    """What does not render at the head."""
+    before = {root for root, one in old.items() if one.error}
+    return tuple(Failure(root, one.error, root in before) for root, one in sorted(new.items()) if one.error)
 
 
 def markdown(found: list[Difference], failed: tuple[Failure, ...], *, limit: int = LIMIT) -> str:
     """A comment of at most `limit` characters: failures, one line for each object, then diffs as far as they fit."""
     parts = ["## Rendered manifests\n"]
-    parts += [f"\n**`{one.root}` does not render:**\n{_fenced(one.text.splitlines())}" for one in failed]
+    for one in failed:
+        told = "did not render before, and does not now" if one.old else "does not render any more"
+        parts.append(f"\n**`{one.root}` {told}:**\n{_fenced(one.text.splitlines())}")
     if not found:
         return "".join((*parts, "\nNothing that is rendered changes.\n"))[:limit]
     counts: dict[str, int] = defaultdict(int)
-    for one in found:
-        counts[one.how] += 1
-    told = ", ".join(f"{counts[how]} {how}" for how in ("added", "changed", "removed") if counts[how])
-    parts.append(f"\n{told}.\n")
+    for difference in found:
+        counts[difference.how] += 1
+    summary = ", ".join(f"{counts[how]} {how}" for how in ("added", "changed", "removed") if counts[how])
+    parts.append(f"\n{summary}.\n")
     size, left = sum(map(len, parts)), 0
     for root in dict.fromkeys(one.root for one in found):
         for part in (f"\n### `{root}`\n", *(_block(one) for one in found if one.root == root)):

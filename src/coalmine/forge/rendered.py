@@ -54,6 +54,7 @@ def at(repository: Repository, revision: str, *, kustomize: str) -> dict[str, Re
 
 def render(top: Path, *, kustomize: str) -> dict[str, Rendered]:
     """The roots of a checked-out tree by their folder, relative to it."""
+    top = top.resolve()
     roots = sorted(_roots(top))
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         built = pool.map(lambda root: _build(root, top, kustomize=kustomize), roots)
