@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster import engines
+from cluster import engines, fakenodes, packages
+from cluster import machine as bench
 from coalmine.errors import CoalmineError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="A real Kubernetes on this machine, for tests.")
@@ -25,16 +27,55 @@ def build(names: Annotated[list[str] | None, typer.Argument(help="engines; witho
 
 
 @app.command()
+def install() -> None:
+    """Install the Debian packages that the bench lacks, as root; elsewhere say what to type."""
+    for name in packages.install():
+        typer.echo(f"installed {name}")
+
+
+@app.command()
+def up() -> None:
+    """Bring the cluster up, or what is down of it; print its kubeconfig's path."""
+    machine = bench.Machine()
+    machine.up(say=_say)
+    typer.echo(machine.layout.kubeconfig)
+
+
+@app.command()
+def down(*, keep: Annotated[bool, typer.Option(help="leave the state for the next `up`")] = False) -> None:
+    """Take the cluster down and leave nothing of it on the machine, whatever happened to it."""
+    bench.Machine().down(keep=keep, say=_say)
+
+
+@app.command()
+def zones(*, each: Annotated[int, typer.Option(help="nodes in each of the three zones")] = 2) -> None:
+    """Add three zones of pretended GPU nodes to the running cluster."""
+    machine = bench.Machine()
+    fakenodes.start(machine)
+    fakenodes.add(machine.kubectl, each=each)
+
+
+@app.command()
 def status(*, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Which engines are built."""
+    """Which engines are built, which run, and what the bench has on this machine."""
+    now = bench.Machine().status()
     made = {name: engines.built(name) for name in engines.ENGINES}
     if as_json:
-        typer.echo(json.dumps({"engines": {name: path and str(path) for name, path in made.items()}}, indent=2))
+        content = {
+            "up": now.up,
+            "folder": str(now.folder),
+            "running": now.engines,
+            "traces": [asdict(trace) for trace in now.traces],
+            "built": {name: path and str(path) for name, path in made.items()},
+        }
+        typer.echo(json.dumps(content, indent=2))
         return
-    table = Table("engine", "version", "built")
+    table = Table("engine", "version", "built", "pid")
     for name, path in made.items():
-        table.add_row(name, engines.ENGINES[name].version, str(path) if path else "no")
+        pid = now.engines.get(name)
+        table.add_row(name, engines.ENGINES[name].version, "yes" if path else "no", str(pid or ""))
     Console().print(table)
+    typer.echo(f"{'up' if now.up else 'down'}; {len(now.traces)} traces on this machine; state in {now.folder}")
 
 
 def main() -> None:
@@ -44,6 +85,10 @@ def main() -> None:
     except CoalmineError as problem:
         typer.echo(f"error: {problem}", err=True)
         sys.exit(problem.exit_code)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from cluster import cache
 from coalmine.errors import Broken, Missing
 
 WANTED = (1, 26)
+PLACES = "/usr/local/go/bin:/usr/lib/go/bin"  # where Go's own installers put it, PATH or not
 EVERY_SECONDS = 20.0  # between two lines of progress
 
 
@@ -78,7 +79,7 @@ def _write_module(engine: Engine, *, folder: Path) -> None:
     edits = [f"-require={engine.module}@{engine.version}"]
     if engine.borrowed:
         theirs = json.loads(_run([_go(), "mod", "edit", "-json", _fetched(engine.module, engine.version)["GoMod"]]))
-        edits += [f"-require={r['Path']}@{r['Version']}" for r in theirs["Require"] if not engine.lender(r["Path"])]
+        edits += [f"-require={r['Path']}@{r['Version']}" for r in theirs["Require"] if r["Version"] != "v0.0.0"]
         edits += _replaced(engine, theirs)
     _run([_go(), "mod", "edit", *edits], folder=folder)
 
@@ -90,11 +91,6 @@ def _replaced(engine: Engine, theirs: dict[str, Any]) -> list[str]:
         at = engine.lender(old)
         target = f"{old}@{at}" if at else f"{new['Path']}@{new.get('Version', '')}".rstrip("@")
         edits.append(f"-replace={old}={target}")
-    known = {rule["Old"]["Path"] for rule in theirs.get("Replace") or []}
-    for need in theirs["Require"]:
-        old = need["Path"]
-        if engine.lender(old) and old not in known and need["Version"] == "v0.0.0":
-            edits.append(f"-replace={old}={old}@{engine.lender(old)}")
     return edits
 
 
@@ -146,7 +142,7 @@ def _run(line: list[str], *, folder: Path | None = None) -> str:
 def _go() -> str:
     """The Go command, new enough. Raises Missing."""
     remedy = f"install Go {WANTED[0]}.{WANTED[1]} or newer from https://go.dev/dl/ and put it on the PATH"
-    found = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
+    found = shutil.which("go") or shutil.which("go", path=PLACES)
     if not found:
         raise Missing("the bench's engines are built by Go, which is not on the PATH", remedy=remedy)
     said = subprocess.run(
