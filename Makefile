@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types contracts unit slow bench bench-judge locks clean
+.PHONY: help install demo test lint types contracts unit slow bench bench-judge cluster-up cluster-down test-cluster \
+  locks clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +46,20 @@ bench: $(VENV)/dev.stamp ## measure, and write docs/benchmarks.md
 
 bench-judge: $(VENV)/dev.stamp ## the judge on seeded streams, and write docs/judge-benchmarks.md
 	$(BIN)/python tests/bench/judge/run.py
+
+# A real Kubernetes on this machine, in tests/cluster. The first run builds its engines: some twenty minutes on two quiet cores.
+BENCH := PYTHONPATH=tests $(BIN)/python -m cluster
+
+cluster-up: $(VENV)/dev.stamp ## a real cluster on this machine, as root; KUBECONFIG is said at the end
+	@$(BENCH) install
+	@$(BENCH) up
+
+cluster-down: $(VENV)/dev.stamp ## end it, also after a crash, and leave nothing of it
+	@$(BENCH) down
+
+test-cluster: $(VENV)/dev.stamp ## the tests that need a cluster: KUBECONFIG's, else one brought up here
+	@test -n "$$KUBECONFIG" || $(BENCH) install
+	$(BIN)/python -m pytest -m cluster
 
 locks: $(VENV)/dev.stamp ## resolve anew within pyproject's bounds
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
