@@ -18,7 +18,10 @@ _DISTRIBUTIONS = {"numpy": "numpy", "sklearn": "scikit-learn"}
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`environment` maps python, numpy and sklearn to the versions that the model was trained and pickled under."""
+    """`environment` maps python, numpy and sklearn to the versions that the model was trained and pickled under.
+
+    `wheel` and `requirements` are the sha256 of what an image installs, empty in a Bento that carries neither.
+    """
 
     release: ReleaseId
     model: str
@@ -27,6 +30,8 @@ class Manifest:
     dataset_digest: str
     git_sha: str
     environment: Mapping[str, str]
+    wheel: str = ""
+    requirements: str = ""
 
 
 def read(folder: Path) -> Manifest:
@@ -43,6 +48,8 @@ def read(folder: Path) -> Manifest:
             dataset_digest=str(row["dataset_digest"]),
             git_sha=str(row["git_sha"]),
             environment={name: str(row[name]) for name in ("python", *_DISTRIBUTIONS)},
+            wheel=str(row.get("wheel", "")),
+            requirements=str(row.get("requirements", "")),
         )
     except KeyError as error:
         raise BadInput(f"{error.args[0]} is missing", where=str(path), remedy=remedy) from error
@@ -57,11 +64,15 @@ def installed() -> dict[str, str]:
 
 
 def check_environment(manifest: Manifest, here: Mapping[str, str]) -> None:
-    """Raises Refused where the model was pickled under other versions: it might load and answer differently."""
+    """Raises Refused where the model was pickled under other versions: it might load and answer differently.
+
+    Of Python the minor version counts: pickles and compiled code are the same in all its patch releases, and an image's
+    base brings security fixes that the machine that trained has not.
+    """
     other = [
         f"{name} {wanted} (here {here.get(name, 'none')})"
         for name, wanted in manifest.environment.items()
-        if here.get(name) != wanted
+        if _as_compared(name, here.get(name, "")) != _as_compared(name, wanted)
     ]
     if other:
         raise Refused(
@@ -69,3 +80,7 @@ def check_environment(manifest: Manifest, here: Mapping[str, str]) -> None:
             where=NAME,
             remedy="install those versions, or train and package the model again under these",
         )
+
+
+def _as_compared(name: str, version: str) -> str:
+    return ".".join(version.split(".")[:2]) if name == "python" else version

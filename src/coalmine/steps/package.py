@@ -2,8 +2,10 @@
 
 <bento>/src/service.py and the rest of bentos/<model>/ as committed
 <bento>/src/model/pipeline.joblib     the fitted scikit-learn pipeline
-<bento>/src/model/release.json        release, model, version, run_id, dataset_digest, git_sha, environment, and the
-                                      versions of python, numpy and sklearn that the pipeline was pickled under
+<bento>/src/runtime/                  what an image installs: see coalmine.steps.runtime
+<bento>/src/model/release.json        release, model, version, run_id, dataset_digest, git_sha, environment, the versions
+                                      of python, numpy and sklearn that the pipeline was pickled under, and the sha256
+                                      of what `runtime/` holds
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ from coalmine.records import ModelVersion, Release, ReleaseId
 from coalmine.release.git import Repository
 from coalmine.release.manifest import installed
 from coalmine.settings import Settings
+from coalmine.steps import runtime
 from coalmine.steps.register import find_version
 from coalmine.steps.tracking import calling_mlflow, connect, head
 
 _SECONDS = 120
+# For `bentoml` and its tools; an image installs the locked `runtime/requirements.txt`.
 _PACKAGES = ("bentoml", "scikit-learn", "numpy", "scipy", "joblib", "pydantic", "pyyaml")
 _SHORT = 7  # characters of the commit in a release id
 
@@ -51,7 +55,8 @@ def package(settings: Settings, version: ModelVersion | int | str = "candidate")
         with tempfile.TemporaryDirectory(prefix="coalmine-bento-") as folder:
             context = Path(folder)
             _sources(settings.project, chosen.model, sha, into=context)
-            _model(settings, chosen, release, sha=sha, into=context / "model")
+            carried = runtime.carry(settings.project, chosen.model, sha, into=context / "runtime")
+            _model(settings, chosen, release, sha=sha, into=context / "model", carried=carried)
             _build(settings, chosen, release, labels=_labels(chosen, sha), context=context)
     return Release(
         model=chosen.model,
@@ -100,11 +105,20 @@ def _sources(project: Path, model: str, sha: str, *, into: Path) -> None:
         tar.extractall(into, filter="data")
     if not (into / "service.py").is_file():
         raise BadInput("no service.py", where=f"bentos/{model}", remedy="see bentos/sentiment/service.py")
-    if (into / "model").exists():
-        raise BadInput("`model/` is where the trained model goes", where=f"bentos/{model}", remedy="rename yours")
+    for taken, what in (("model", "the trained model goes"), ("runtime", "what an image installs goes")):
+        if (into / taken).exists():
+            raise BadInput(f"`{taken}/` is where {what}", where=f"bentos/{model}", remedy="rename yours")
 
 
-def _model(settings: Settings, version: ModelVersion, release: ReleaseId, *, sha: str, into: Path) -> None:
+def _model(
+    settings: Settings,
+    version: ModelVersion,
+    release: ReleaseId,
+    *,
+    sha: str,
+    into: Path,
+    carried: Mapping[str, str],
+) -> None:
     mlflow = connect(settings)
     import joblib  # noqa: PLC0415 (heavy)
 
@@ -126,6 +140,7 @@ def _model(settings: Settings, version: ModelVersion, release: ReleaseId, *, sha
         "dataset_digest": version.dataset_digest,
         "git_sha": sha,
         "environment": version.environment,
+        **carried,
         **installed(),
     }
     (into / "release.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
