@@ -84,13 +84,13 @@ class Machine:
         _may_run_here()
         for name in _ENGINES:
             binary(name)
-        archives = [images.image(name) for name in (PAUSE, COREDNS)]
+        for name in (PAUSE, COREDNS):
+            images.image(name)
         with cache.locked(_LOCK):
             if not self.status().up:
                 self._halt()
                 self._start(say)
-            for archive in archives:
-                self.load(archive)
+            images.load((PAUSE, COREDNS), ctr=self.ctr, say=say)
             say("waiting for the node and its DNS")
             self.kubectl.apply(_dns())
             self._settle()
@@ -127,10 +127,6 @@ class Machine:
         """containerd's own client in the namespace of Kubernetes. Raises Broken with what it says."""
         line = [str(binary("ctr")), "--address", str(self.layout.socket), "--namespace", "k8s.io", *words]
         return mounts.run(*line)
-
-    def load(self, archive: Path) -> None:
-        """Import an OCI archive under the names that it carries."""
-        self.ctr("images", "import", str(archive))
 
     def _start(self, say: Callable[[str], None]) -> None:
         self.layout.make()

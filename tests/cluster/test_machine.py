@@ -131,7 +131,7 @@ def test_one_engine_that_died_is_found_by_status_and_mended_by_up(command: Comma
 
 def _with_guest() -> Kubectl:
     """kubectl in the default namespace, where a pod with a shell runs."""
-    bench.Machine().load(images.image(images.DEBIAN))
+    images.load([images.DEBIAN], ctr=bench.Machine().ctr)
     cluster = Kubectl(bench.kubeconfig(), "default")
     cluster.apply(POD)
     cluster.wait("pod/guest", "Ready")
