@@ -43,10 +43,11 @@ def _istio(scraped: Scraped, t: float, times: int) -> None:
 
 
 def _envoy(scraped: Scraped, t: float, times: int) -> None:
-    for backend, bad in (("1", 2), ("0", 0)):
+    for backend, bad in (("1", 1), ("0", 0)):
         arm = {"envoy_cluster_name": f"httproute/n/m/rule/0/backend/{backend}"}
-        scraped.scrape(t, "envoy_cluster_upstream_rq_xx", 9 * times, **arm, envoy_response_code_class="2")
+        scraped.scrape(t, "envoy_cluster_upstream_rq_xx", (9 + bad) * times, **arm, envoy_response_code_class="2")
         scraped.scrape(t, "envoy_cluster_upstream_rq_xx", bad * times, **arm, envoy_response_code_class="5")
+        scraped.scrape(t, "envoy_cluster_upstream_cx_protocol_error", bad * times, **arm)
         for le in LES:
             scraped.scrape(t, "envoy_cluster_upstream_rq_time_bucket", 0 if le == "50" else 9 * times, **arm, le=le)
 
