@@ -39,8 +39,22 @@ class Attempt:
     kind: Kind
     primary: ReleaseId | None  # what serves if it fails
     started: float
+    applied: str = ""  # Flagger's hash of its pod template
     failed_checks: int = 0
     weight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A failure of which it is not yet known whose it is: the target names another release than what was under way.
+
+    Either that one failed and this was pushed since: then Flagger begins it at its next tick. Or this one took its
+    place unseen and failed: then the next tick leaves it where it is.
+    """
+
+    mark: str
+    applied: str
+    written: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,7 @@ class Track:
     open: Attempt | None = None
     bake: Bake | None = None
     returning: ReleaseId | None = None  # git was healed in a bake time: the next canary of this one goes back
+    doubt: Doubt | None = None
     stale: str = ""  # Flagger's hash of a release that was reverted under way: it keeps it until the canary ends
 
 
@@ -129,29 +144,52 @@ def _adopted(seen: Seen) -> Track:
 
 
 def _ended(track: Track, seen: Seen) -> tuple[Track, tuple[End, ...]]:
+    if seen.phase is Phase.FAILED and seen.mark != track.mark:
+        return _failed(track, seen)
+    if track.doubt is not None:
+        return _resolved(track, seen)
     if seen.phase is None or not seen.phase.terminal or seen.mark == track.mark:
         return track, ()
-    known = replace(track, mark=seen.mark, open=None)
-    if seen.phase is Phase.FAILED:
-        return _failed(track, known, seen)
-    return _serves(track, known, seen)
+    return _serves(track, replace(track, mark=seen.mark, open=None), seen)
 
 
-def _failed(track: Track, known: Track, seen: Seen) -> tuple[Track, tuple[End, ...]]:
-    attempt = track.open or _missed(track, seen)
+def _failed(track: Track, seen: Seen) -> tuple[Track, tuple[End, ...]]:
+    attempt, before = track.open, tuple[End, ...]()
+    if seen.target not in (None, track.primary) and not _is_its(attempt, seen):
+        doubt = Doubt(seen.mark, seen.applied, seen.written)
+        if not _again(track.doubt, doubt):
+            return replace(track, doubt=doubt), ()
+        if attempt is not None:
+            note = f"{seen.target} was pushed during the canary"
+            before = (_end(attempt, seen, Outcome.SUPERSEDED, note=note),)
+        attempt = _begun(track, seen)
+    known = replace(track, mark=seen.mark, open=None, doubt=None)
     if attempt is None:
-        return known, ()
+        return known, ()  # the target names what serves: nobody knows what failed
     returning = None if attempt.kind is Kind.RETURN else known.returning
     known = replace(known, attempt=attempt.number, returning=returning)
     note = "the primary did not become ready with the promoted release" if seen.weight else ""
-    return known, (_end(attempt, seen, Outcome.ROLLED_BACK, note=note),)
+    return known, (*before, _end(attempt, seen, Outcome.ROLLED_BACK, note=note))
 
 
-def _missed(track: Track, seen: Seen) -> Attempt | None:
-    """An attempt of which only the failure was seen. Where the target names what serves, nobody knows what failed."""
-    if seen.target is None or seen.target == track.primary:
-        return None
-    return _begun(track, seen)
+def _is_its(attempt: Attempt | None, seen: Seen) -> bool:
+    return attempt is not None and (seen.target == attempt.release or seen.applied == attempt.applied)
+
+
+def _again(before: Doubt | None, now: Doubt) -> bool:
+    """Whether a tick has passed over it."""
+    return (
+        before is not None and (before.mark, before.applied) == (now.mark, now.applied) and now.written > before.written
+    )
+
+
+def _resolved(track: Track, seen: Seen) -> tuple[Track, tuple[End, ...]]:
+    """Flagger went on from the failure with what the target names: what was under way before had failed."""
+    attempt = track.open
+    known = replace(track, doubt=None, open=None)
+    if attempt is None:
+        return known, ()
+    return known, (_end(attempt, seen, Outcome.ROLLED_BACK),)
 
 
 def _serves(track: Track, known: Track, seen: Seen) -> tuple[Track, tuple[End, ...]]:
@@ -204,6 +242,7 @@ def _under_way(track: Track, seen: Seen) -> Track:
         track = replace(track, attempt=attempt.number, bake=None, returning=returning, stale="")
     attempt = replace(
         attempt,
+        applied=seen.applied if seen.target == attempt.release else attempt.applied,
         failed_checks=max(attempt.failed_checks, seen.failed_checks),
         weight=max(attempt.weight, seen.weight),
     )
@@ -214,7 +253,8 @@ def _begun(track: Track, seen: Seen) -> Attempt:
     release = seen.target or seen.primary
     assert release is not None  # `follow` looked
     kind = Kind.RETURN if release == track.returning else Kind.CONFIG if release == track.primary else Kind.RELEASE
-    return Attempt(track.attempt + 1, release, kind, track.primary, started=seen.t)
+    number = max(track.attempt, track.open.number if track.open else 0) + 1
+    return Attempt(number, release, kind, track.primary, started=seen.t)
 
 
 def _end(attempt: Attempt, seen: Seen, outcome: Outcome, *, note: str = "") -> End:

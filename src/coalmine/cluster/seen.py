@@ -21,7 +21,7 @@ class Seen:
     """What the API server showed at `t`. `target` and `primary` are None where a Deployment names no release.
 
     `settled` is the time of the status' condition, which stays as long as the phase does (Flagger renews
-    `lastTransitionTime` of a failed Canary at every tick); whole seconds, 0 without one.
+    `lastTransitionTime` of a failed Canary at every tick, which is `written`); whole seconds, 0 without one.
     """
 
     namespace: str
@@ -35,6 +35,7 @@ class Seen:
     applied: str
     promoted: str
     settled: float
+    written: float
     target: ReleaseId | None
     primary: ReleaseId | None
     t: float
@@ -79,6 +80,7 @@ def look(
         applied=status.get("lastAppliedSpec") or "",
         promoted=status.get("lastPromotedSpec") or "",
         settled=_settled(status, phase),
+        written=seconds(status.get("lastTransitionTime")),
         target=_release(target),
         primary=_release(primary),
         t=t,
