@@ -1,0 +1,81 @@
+"""Which program emits which series. A name that is in no row is emitted by nothing that runs here.
+
+Read in the sources: Flagger 1.44 pkg/metrics/recorder.go; BentoML 1.4.39 instruments.py and server/app.py; Envoy 1.39
+cluster and HTTP statistics as /stats/prometheus writes them; Argo CD 3.5 controller/metrics; the judge's and the
+feedback service's own. Families of programs that are no part of this are known by their prefix alone.
+"""
+
+from __future__ import annotations
+
+import re
+
+_JUDGE = (
+    "coalmine_log_e_mean coalmine_weight coalmine_decision coalmine_log_e_rollback coalmine_log_e_noninferior "
+    "coalmine_canary_outcomes_total coalmine_canary_bad_total coalmine_judge_lines_total coalmine_judge_votes_total "
+    "coalmine_judge_outcomes_total coalmine_judge_lines_skipped_total coalmine_judge_polls_total "
+    "coalmine_judge_pass_failures_total coalmine_judge_source_failures_total coalmine_judge_hook_answers_total "
+    "coalmine_judge_leads coalmine_judge_lease_term"
+)
+_FLAGGER = (
+    "flagger_info flagger_canary_total flagger_canary_status flagger_canary_weight flagger_canary_metric_analysis "
+    "flagger_canary_successes_total flagger_canary_failures_total"
+)
+_BENTOML = (
+    "bentoml_service_request_total bentoml_service_request_in_progress "
+    "bentoml_service_last_request_timestamp_seconds bentoml_service_websocket_connections "
+    "bentoml_service_websocket_data_received bentoml_service_websocket_data_sent"
+)
+_HISTOGRAMS = (
+    "coalmine_judge_pass_seconds coalmine_feedback_seconds flagger_canary_duration_seconds "
+    "bentoml_service_request_duration_seconds bentoml_service_adaptive_batch_size"
+)
+EXACT = {
+    "the judge": _JUDGE,
+    "the feedback service": "coalmine_feedback_requests_total",
+    "Flagger": _FLAGGER,
+    "BentoML": _BENTOML,
+    "Prometheus": "up ALERTS ALERTS_FOR_STATE",
+    "Envoy": "envoy_cluster_upstream_rq envoy_cluster_upstream_rq_xx envoy_cluster_upstream_rq_total "
+    "envoy_cluster_upstream_rq_active envoy_cluster_upstream_rq_completed envoy_cluster_upstream_rq_timeout "
+    "envoy_cluster_upstream_rq_retry envoy_cluster_upstream_rq_rx_reset envoy_cluster_upstream_rq_tx_reset "
+    "envoy_cluster_upstream_rq_pending_overflow envoy_cluster_upstream_cx_active envoy_cluster_upstream_cx_total "
+    "envoy_cluster_upstream_cx_connect_fail envoy_cluster_upstream_cx_destroy_remote_with_active_rq "
+    "envoy_cluster_upstream_cx_none_healthy envoy_cluster_membership_healthy envoy_cluster_membership_total",
+}
+_PREFIXES = {
+    "Envoy's listeners": r"envoy_(?:http|listener|server|listener_manager|cluster_manager|runtime|tls|tcp)_\w+",
+    "Argo CD": r"argocd_\w+",
+    "kube-state-metrics": r"kube_\w+",
+    "the kubelet": r"(?:container|kubelet|machine)_\w+",
+    "node_exporter": r"node_\w+",
+    "the Kubernetes API server": r"(?:apiserver|workqueue|rest_client|controller_runtime|etcd|coredns)_\w+",
+    "a Prometheus client": r"(?:process|python|go|promhttp)_\w+",
+    "Prometheus itself": r"(?:prometheus|scrape)_\w+",
+    "Envoy Gateway": r"(?:xds|watchable|status_update|resource)_\w+",
+    "cert-manager": r"certmanager_\w+",
+    "Istio": r"istio_\w+",
+    "ingress-nginx": r"nginx_ingress_\w+",
+    "NGINX Gateway Fabric": r"nginx_gateway_fabric_\w+",
+    "a GPU's exporter": r"DCGM_\w+",
+    "Airflow": r"airflow_\w+",
+    "Argo Workflows": r"argo_workflows?_\w+",
+    "Grafana": r"grafana_\w+",
+}
+_SUFFIXED = re.compile(r"(?P<name>\w+)_(?:bucket|sum|count)\Z")
+_NAMES = {name: program for program, names in EXACT.items() for name in names.split()}
+_HISTOGRAM_NAMES = set(_HISTOGRAMS.split()) | {
+    "envoy_cluster_upstream_rq_time",
+    "envoy_cluster_external_upstream_rq_time",
+    "envoy_cluster_upstream_cx_length_ms",
+    "envoy_cluster_upstream_cx_connect_ms",
+}
+
+
+def emitter(name: str) -> str:
+    """Who emits a series, empty for nobody."""
+    if name in _NAMES:
+        return _NAMES[name]
+    match = _SUFFIXED.match(name)
+    if match and match["name"] in _HISTOGRAM_NAMES:
+        return "a histogram"
+    return next((program for program, pattern in _PREFIXES.items() if re.fullmatch(pattern, name)), "")

@@ -1,0 +1,30 @@
+"""CM304: a pod closes its door before the gateway knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from coalmine.lint.estate import Estate
+from coalmine.lint.examples import CANARY, DEPLOYMENT, together
+from coalmine.lint.rule import Hit, Rule, Severity, swapped
+
+
+def check(estate: Estate) -> Iterator[Hit]:
+    for _, pod in estate.canary_pods():
+        for container in pod.lasting():
+            if container.ports() and not container.data.get("lifecycle", {}).get("preStop"):
+                yield container.hit(("lifecycle", "preStop"), f"{container.name} has no preStop")
+
+
+RULE = Rule(
+    id="CM304",
+    title="No preStop",
+    severity=Severity.ERROR,
+    reason="At SIGTERM BentoML closes its listener at once, and nginx its own, while the gateway still sends: each "
+    "rollout and each drain loses requests.",
+    remedy="Give each container with a port `lifecycle: {preStop: {sleep: {seconds: 15}}}`.",
+    source="BentoML 1.4; Kubernetes, pod termination: endpoints are removed beside, not before, the signal",
+    check=check,
+    good=together(CANARY, DEPLOYMENT),
+    bad=together(CANARY, swapped(DEPLOYMENT, "          lifecycle: {preStop: {sleep: {seconds: 15}}}\n", "")),
+)
