@@ -123,6 +123,24 @@ def image(name: str) -> Path:
     return cache.kept(f"image-{wanted.folder}", json.dumps(recipe, sort_keys=True), make)
 
 
+def load(names: Sequence[str], *, ctr: Callable[..., str], say: Callable[[str], None] = lambda _: None) -> None:
+    """Import images into containerd, by its client `ctr`, under all their names; what is there already stays.
+
+    Raises as `image`, and Broken with what `ctr` says.
+    """
+    for number, name in enumerate(names, start=1):
+        archive, wanted = image(name), named(name)
+        there = _listed(ctr)
+        first, *others = wanted.names
+        digest = manifest(archive)
+        say(f"[{number}/{len(names)}] {first}{' is there' if there.get(first) == digest else ''}")
+        if there.get(first) != digest:
+            ctr("images", "import", str(archive))
+        for other in others:
+            if there.get(other) != digest:
+                ctr("images", "tag", "--force", first, other)
+
+
 def build(
     containerfile: Path,
     *,
@@ -146,6 +164,21 @@ def build(
         buildah("rmi", name)
 
 
+def run(name: str, *command: str, user: int) -> str:
+    """A command's output, stdout and stderr, in a container of that image: to see it start where no node is.
+
+    Raises Broken with what it says if it fails.
+    """
+    container = buildah("from", "--pull-never", f"oci-archive:{image(name)}").strip()
+    try:
+        words = ["run", "--isolation", "chroot", "--user", f"{user}:{user}", container, "--", "/bin/sh", "-c"]
+        if named(name).over:
+            return buildah(*words, 'exec "$@" 2>&1', "sh", *command)
+        return buildah(*words[:-2], *command)
+    finally:
+        buildah("rm", container)
+
+
 def buildah(*words: str) -> str:
     """Run buildah on the bench's own image store, not the user's. Raises as `rootfs.run`."""
     store = cache.folder() / "containers"
@@ -159,6 +192,12 @@ def manifest(archive: Path) -> str:
         index = tar.extractfile("index.json")
         assert index is not None
         return str(json.load(index)["manifests"][0]["digest"])
+
+
+def _listed(ctr: Callable[..., str]) -> dict[str, str]:
+    """The names that containerd has and the digest that each names."""
+    lines = [line.split() for line in ctr("images", "list").splitlines()[1:]]  # REF TYPE DIGEST ...
+    return {words[0]: words[2] for words in lines if len(words) > 2}
 
 
 def _present(name: str) -> None:
