@@ -1,4 +1,4 @@
-"""The bench's images: each is made once from `images/<folder>/Containerfile`, kept as an OCI archive, loaded by `load`.
+"""The bench's images: each is made once from `recipes/<folder>/Containerfile`, kept as an OCI archive, loaded by `load`.
 
 They carry the names that upstream's have, so that manifests are applied unchanged. `buildah` builds them in a chroot:
 no daemon, no registry; root is needed.
@@ -20,7 +20,7 @@ from pathlib import Path
 from cluster import cache, engines, rootfs
 from coalmine.errors import BadInput
 
-RECIPES = Path(__file__).with_name("images")
+RECIPES = Path(__file__).with_name("recipes")
 DEBIAN = "docker.io/library/debian:bookworm-slim"
 PYTHON = "docker.io/library/python:3.11-slim-bookworm"
 ARGO_REDIS = "public.ecr.aws/docker/library/redis:8.2.3-alpine"  # as Argo CD's own manifests have it
