@@ -1,0 +1,144 @@
+"""What stands beside the bench's node: registry, git server, the authority of its names; and the platform on the node.
+
+`gitops/` is applied as it is. What a forge and a builder would do beforehand is done here: the engines' images are
+loaded, upstream's charts and this project's images pushed, the tree committed with the digests of those images.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cluster import engines, images, registry_charts
+from cluster.gitserver import NAME as GIT
+from cluster.gitserver import GitServer
+from cluster.kubectl import Kubectl
+from cluster.machine import Machine
+from cluster.node.layout import BENCH_DOMAIN
+from cluster.pki import Authority
+from cluster.registry import NAME as REGISTRY
+from cluster.registry import Registry
+
+ROOT = Path(__file__).parents[2]
+BOOTSTRAP = "gitops/clusters/bench/bootstrap"
+_INSTALL = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/install.yaml"
+# What the platform's manifests name, the heaviest last.
+IMAGES = ("redis", "prometheus", "flagger", "envoy-gateway", "envoy", "argocd")
+
+Say = Callable[[str], None]
+
+
+class Platform:
+    """The bench's services and the platform on a node. Holds no state: another process finds the same."""
+
+    def __init__(self, machine: Machine | None = None) -> None:
+        self.machine = machine or Machine()
+        folder = self.machine.layout.folder
+        self.authority = Authority.at(folder / "authority", name=f"authority.{BENCH_DOMAIN}")
+        self.registry = Registry(folder / "registry", self.authority)
+        self.git = GitServer(folder / "git", self.authority)
+        self.work = folder / "checkout"
+
+    @property
+    def kubectl(self) -> Kubectl:
+        return self.machine.kubectl
+
+    def start(self, *, say: Say = lambda _: None) -> None:
+        """The node up, the images in it, registry and git server answering, charts in the registry. Safe to repeat."""
+        self.machine.up(say=say)
+        images.load(IMAGES, ctr=self.machine.ctr, say=say)
+        say("starting the registry and the git server")
+        self.registry.start()
+        self.registry.trust(self.machine.layout.certs)
+        registry_charts.push(self.registry)
+        self.git.create()
+        self.git.start()
+
+    def stop(self) -> None:
+        """The services only; the node is the machine's to stop."""
+        self.git.stop()
+        self.registry.stop()
+
+    def publish(self, *, images_of_ours: Mapping[str, str], source: Path = ROOT) -> str:
+        """Make `main` on the git server this checkout's HEAD with our images' digests in it; returns the commit.
+
+        `images_of_ours`: image name -> digest in the bench's registry.
+        """
+        bare = self.git.create()
+        shutil.rmtree(self.work, ignore_errors=True)
+        _git("clone", "--quiet", "--no-hardlinks", str(source), str(self.work), at=source)
+        if images_of_ours:
+            (self.work / "gitops/clusters/bench/images/kustomization.yaml").write_text(_component(images_of_ours))
+            _git("commit", "--quiet", "--all", "--message", "Name the images by digest", at=self.work)
+        _git("push", "--quiet", "--force", str(bare), "HEAD:refs/heads/main", at=self.work)
+        return _git("rev-parse", "HEAD", at=self.work).strip()
+
+    def bootstrap(self) -> None:
+        """What a newcomer applies by hand, once; then what git and the registry need to be trusted."""
+        folder = self.work / BOOTSTRAP
+        shutil.copy(engines.module("argocd") / "manifests/install.yaml", folder / "install.yaml")
+        file = folder / "kustomization.yaml"
+        file.write_text(file.read_text().replace(_INSTALL, "install.yaml"))  # the same bytes, and no network
+        built = subprocess.run(
+            [str(engines.binary("kustomize")), "build", str(folder)], capture_output=True, text=True, check=True
+        ).stdout
+        _git("checkout", "--quiet", "--", ".", at=self.work)
+        crds, rest = _split(built)
+        self.kubectl.apply(crds)
+        for name in _names(self.kubectl, "crd", "argoproj.io"):
+            self.kubectl.wait(f"crd/{name}", "Established")
+        self.kubectl.apply(rest)
+        self.trust("argocd")
+
+    def trust(self, namespace: str) -> None:
+        """Let the Argo CD in that namespace trust what serves the bench's names."""
+        certificate = self.authority.certificate.read_text()
+        data = dict.fromkeys((GIT, REGISTRY), certificate)
+        patch = json.dumps({"data": data})
+        self.kubectl.within(namespace).run("patch", "configmap", "argocd-tls-certs-cm", "--patch", patch)
+
+    def certificate(self, name: str, *, namespace: str, hosts: tuple[str, ...]) -> dict[str, Any]:
+        """A TLS Secret as cert-manager would fill it, signed by the bench's authority."""
+        pair = self.authority.issue(f"{namespace}-{name}", common_name=hosts[0], hosts=hosts)
+        files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": self.authority.certificate}
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/tls",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "annotations": {"flagger.app/config-tracking": "disabled"},  # a renewal is no release
+            },
+            "data": {key: base64.b64encode(path.read_bytes()).decode() for key, path in files.items()},
+        }
+
+
+def _component(ours: Mapping[str, str]) -> str:
+    """The cluster's list of this project's images, as its builder writes it."""
+    lines = [
+        f'  - {{name: {name}, newName: {REGISTRY}:5000/{name}, digest: "{digest}"}}\n' for name, digest in ours.items()
+    ]
+    head = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nimages:\n"
+    return head + "".join(lines)
+
+
+def _split(manifests: str) -> tuple[str, str]:
+    """CRDs, and the rest: what is of a kind can be applied once the API serves that kind."""
+    parts = manifests.split("\n---\n")
+    crds = [part for part in parts if "\nkind: CustomResourceDefinition\n" in f"\n{part}"]
+    return "\n---\n".join(crds), "\n---\n".join(part for part in parts if part not in crds)
+
+
+def _names(kubectl: Kubectl, kind: str, ending: str) -> list[str]:
+    return [item["metadata"]["name"] for item in kubectl.items(kind) if item["metadata"]["name"].endswith(ending)]
+
+
+def _git(*words: str, at: Path) -> str:
+    who = ["-c", "user.name=bench", "-c", f"user.email=bench@{BENCH_DOMAIN}"]
+    return subprocess.run(["git", *who, *words], cwd=at, capture_output=True, text=True, check=True).stdout
