@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster import engines, fakenodes, packages
+from cluster import engines, fakenodes, images, packages
 from cluster import machine as bench
 from coalmine.errors import CoalmineError
 
@@ -24,6 +24,16 @@ def build(names: Annotated[list[str] | None, typer.Argument(help="engines; witho
     wanted = names or list(engines.ENGINES)
     for number, name in enumerate(wanted, start=1):
         typer.echo(f"[{number}/{len(wanted)}] {name}: {engines.binary(name)}")
+
+
+@app.command(name="images")
+def make_images(
+    names: Annotated[list[str] | None, typer.Argument(help="images; without any, all of them")] = None,
+) -> None:
+    """Make images into the cache, with the engines in them; those that are there already stay. May be interrupted."""
+    wanted = names or [image.folder for image in images.IMAGES]
+    for number, name in enumerate(wanted, start=1):
+        typer.echo(f"[{number}/{len(wanted)}] {name}: {images.image(name)}")
 
 
 @app.command()

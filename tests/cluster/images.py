@@ -114,12 +114,12 @@ def image(name: str) -> Path:
     }
 
     def make(path: Path) -> None:
+        _say(f"{wanted.names[0]}: making")
         with tempfile.TemporaryDirectory(dir=cache.folder(), prefix="context-") as context:
             for file, source in sources.items():
                 shutil.copy(source, Path(context) / file)
             build(containerfile, context=Path(context), name=wanted.names[0], archive=path, over=wanted.over)
 
-    _say(f"{wanted.names[0]} ...")
     return cache.kept(f"image-{wanted.folder}", json.dumps(recipe, sort_keys=True), make)
 
 

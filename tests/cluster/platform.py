@@ -19,6 +19,7 @@ from cluster.gitserver import NAME as GIT
 from cluster.gitserver import GitServer
 from cluster.kubectl import Kubectl
 from cluster.machine import Machine
+from cluster.node import cgroups
 from cluster.node.layout import BENCH_DOMAIN
 from cluster.pki import Authority
 from cluster.registry import NAME as REGISTRY
@@ -58,6 +59,9 @@ class Platform:
         registry_charts.push(self.registry)
         self.git.create()
         self.git.start()
+        for daemon in (self.registry.daemon, self.git.daemon):
+            if pid := daemon.pid():
+                cgroups.adopt(pid)  # so that `down` finds it whatever happens
 
     def stop(self) -> None:
         """The services only; the node is the machine's to stop."""
