@@ -1,4 +1,4 @@
-"""The bench's images: each is made once from `recipes/<folder>/Containerfile`, kept as an OCI archive, loaded by `load`.
+"""The bench's images: each is made once from `recipes/<folder>/Containerfile`, kept as an OCI archive, and loaded.
 
 They carry the names that upstream's have, so that manifests are applied unchanged. `buildah` builds them in a chroot:
 no daemon, no registry; root is needed.
