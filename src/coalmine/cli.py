@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coalmine import cli_cluster, cli_judge, cli_lint, output
+from coalmine import cli_cluster, cli_image, cli_judge, cli_lint, output
 from coalmine.cli_forge import forge_app
 from coalmine.cli_services import feedback_app, judge_app
 from coalmine.errors import BadInput, CoalmineError
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(judge_app, name="judge")
 app.add_typer(feedback_app, name="feedback")
+app.add_typer(cli_image.image_app, name="image")
 app.add_typer(forge_app, name="forge")
 
 _given: dict[str, Any] = {}
@@ -217,13 +218,29 @@ def release(
         str, typer.Option(help='for a drill, for example "error_rate=0.05"; see docs/how-to/drill.md')
     ] = "",
     force: Annotated[str, typer.Option(help="try a quarantined release again; say why: it is recorded")] = "",
+    *,
+    env: cli_image.Env = "",
+    image: cli_image.ByDigest = "",
+    key: cli_image.LookFirst = None,
+    remote: cli_image.Remote = "",
+    branch: cli_image.Branch = "",
+    insecure: cli_image.Insecure = False,
 ) -> None:
     """Write the release file, commit it, push it: the canary begins."""
+    from coalmine.release.install import REMOTE
+    from coalmine.release.publish import Target
     from coalmine.release.publish import release as publish
 
     here = settings()
-    commit = publish(here, wanted, checkout=here.project, faults=fault, force=force, say=output.tell)
-    output.show({"commit": commit}, lines=[f"main is at {commit[:12]}"])
+    if env and env != here.env:
+        here = here.model_copy(update={"env": env})
+        what, to = cli_image.of_cluster(
+            here, wanted, image=image, key=key, remote=remote, branch=branch, insecure=insecure
+        )
+    else:
+        what, to = wanted, Target(remote or REMOTE, branch)
+    commit = publish(here, what, checkout=here.project, faults=fault, force=force, say=output.tell, to=to)
+    output.show({"commit": commit}, lines=[f"{branch or 'main'} is at {commit[:12]}"])
 
 
 @app.command()
@@ -237,6 +254,7 @@ def report(wanted: Annotated[str, typer.Argument(help="a release id")]) -> None:
 
 app.command()(cli_judge.backtest)
 app.command()(cli_judge.plan)
+app.command()(cli_image.check)
 app.command()(cli_lint.lint)
 app.command()(cli_cluster.closer)
 

@@ -4,7 +4,9 @@
 refusal with its remedy into the push's output and exits with 1 if there is one. With `--after` (post-receive) it
 records which quarantines the accepted push has lifted. Only main is checked; other branches deploy nothing.
 
-It must answer within a second: nothing is imported that the push does not need.
+`coalmine check` asks the same of two commits of a forge's repository, where signatures stand in for the ledger.
+
+The hook must answer within a second: nothing is imported that the push does not need.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from coalmine.errors import BadInput, CoalmineError, Refused
+from coalmine.records import ReleaseId
 from coalmine.release import tree
 from coalmine.release.file import LIMIT, REMEDY, ReleaseFile, locate, parse, render
 from coalmine.release.git import MAIN, NOTHING, Change, Repository
+from coalmine.release.known import FORCE, RESTORED, Asked, OnMachine
 from coalmine.release.ledger import Ledger
 
-FORCE = "Coalmine-Force"
 BLOB_LIMIT = 10 * 2**20  # bytes of one file anywhere in the pushed history: models belong to the registry, not into git
 
 
@@ -42,13 +46,29 @@ class Update:
 Rule = Callable[[Update, Change], Iterator[CoalmineError]]
 
 
+class Known(Protocol):
+    """What is known of releases beside the push: see `coalmine.release.known`."""
+
+    def models(self) -> set[str]: ...
+
+    def serves(self, model: str, *, named: ReleaseId | None) -> ReleaseId | None: ...
+
+    def doubts(self, asked: Asked) -> Iterator[CoalmineError]: ...
+
+    def held(self, asked: Asked) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What the answer depends on: the objects pushed, the ledger, and the environment that this machine runs."""
+    """What the answer depends on: the objects pushed, what is known, and the environment that runs here.
+
+    `overlays_needed`: each model's Canary must have an overlay for `env`, as one machine needs it.
+    """
 
     repository: Repository
-    ledger: Ledger
+    known: Known
     env: str
+    overlays_needed: bool = True
 
     def refusals(self, update: Update) -> Iterator[CoalmineError]:
         """Everything that is wrong with one ref's update, or nothing."""
@@ -64,7 +84,10 @@ class Check:
         for change in changes:
             if locate(change.path):
                 yield from _caught(self._release, update, change)
-        yield from tree.policies(self.repository, update.new, changes, env=self.env, first=update.old == NOTHING)
+        needed = (self.env,) if self.overlays_needed else ()
+        yield from tree.policies(
+            self.repository, update.new, changes, env=self.env, needed=needed, first=update.old == NOTHING
+        )
 
     def _history(self, update: Update) -> Refused | None:
         if update.new == NOTHING:
@@ -80,7 +103,9 @@ class Check:
         return None
 
     def _sizes(self, update: Update) -> Iterator[Refused]:
-        named = self.repository.run("rev-list", "--objects", update.new, "--not", "--all")
+        # In a hook the pushed ref has not moved yet; in a clone the pushed commit is a ref's already.
+        before = ["--all"] if self.repository.in_hook else [] if update.old == NOTHING else [update.old]
+        named = self.repository.run("rev-list", "--objects", update.new, "--not", *before)
         form = "--batch-check=%(objecttype) %(objectsize) %(rest)"
         for line in self.repository.run("cat-file", form, stdin=named).splitlines():
             kind, size, path = (*line.split(" ", 2), "")[:3]
@@ -92,74 +117,72 @@ class Check:
                 )
 
     def _release(self, update: Update, change: Change) -> Iterator[CoalmineError]:
-        model, env = locate(change.path) or ("", "")
-        primary = self.ledger.primary(model)
+        model, _ = locate(change.path) or ("", "")
+        serving = self.known.serves(model, named=self._named(update.old, change.path))
         if change.deleted:
-            if primary is not None and env == self.env:
-                yield Refused(
-                    f"{model} serves {primary}: deleting its release file would leave nothing to say so",
-                    where=change.path,
-                    remedy="restore it with `git revert`, or stop serving with `coalmine down`",
-                )
+            yield from self._deleted(update, change.path, serving=serving)
             return
-        yield from tree.place(self.repository, update.new, change.path, env=self.env, known=self._models())
+        yield from tree.place(self.repository, update.new, change.path, env=self.env, known=self.known.models())
         if change.mode != "100644":
             return  # said already by tree.shape
-        file, text = self._read(change)
+        file, text = self.read(change)
         if render(file) != text:
             yield Refused("its bytes are not the rendering of a release", where=change.path, remedy=REMEDY)
         if file.faults:
             yield from tree.drill(self.repository, update.new, file, at=change.path)
-            yield from self._drill_of_primary(update, file, at=change.path)
-        if file.release != primary:  # going back to what serves must never fail
-            yield from self._standing(update, file, at=change.path)
+            yield from self._drill_of_primary(update, file, serving=serving, at=change.path)
+        yield from self._standing(update, file, at=change.path, serving=serving)
 
-    def _drill_of_primary(self, update: Update, file: ReleaseFile, *, at: str) -> Iterator[Refused]:
+    def _deleted(self, update: Update, at: str, *, serving: ReleaseId | None) -> Iterator[Refused]:
+        model, env = locate(at) or ("", "")
+        if serving is None or env != self.env or self.repository.trailer(update.span, RESTORED, path=at) == "none":
+            return  # healing withdraws a first release that failed
+        if not self.repository.in_hook and not self.repository.entries(update.new, f"gitops/apps/{model}/"):
+            return  # the model goes as a whole
+        yield Refused(
+            f"{model} serves {serving}: deleting its release file would leave nothing to say so",
+            where=at,
+            remedy="restore it with `git revert`, or stop serving with `coalmine down`",
+        )
+
+    def _named(self, revision: str, at: str) -> ReleaseId | None:
+        """The release that main has named until now."""
+        text = None if revision == NOTHING else self.repository.text(revision, at)
+        try:
+            return parse(text, at=at).release if text else None
+        except BadInput:
+            return None
+
+    def _drill_of_primary(
+        self, update: Update, file: ReleaseFile, *, serving: ReleaseId | None, at: str
+    ) -> Iterator[Refused]:
         """Both arms would be one release, and no log or vote could tell them apart. Going back to it is no drill."""
-        before = None if update.old == NOTHING else self.repository.text(update.old, at)
-        if file.release == self.ledger.primary(file.model) and before and str(file.release) in before:
+        if file.release == serving == self._named(update.old, at):
             yield Refused(
                 f"{file.release} serves now: as its own canary it could not be told from itself",
                 where=at,
                 remedy="break another release: commit something, then `coalmine package` builds one",
             )
 
-    def _read(self, change: Change) -> tuple[ReleaseFile, str]:
+    def read(self, change: Change) -> tuple[ReleaseFile, str]:
+        """A pushed release file and its text. Raises BadInput."""
         size = int(self.repository.run("cat-file", "-s", change.sha))
         if size > LIMIT:
             raise Refused(f"has {size} bytes, more than {LIMIT}", where=change.path, remedy=REMEDY)
         text = self.repository.blob(change.sha)
         return parse(text, at=change.path), text
 
-    def _standing(self, update: Update, file: ReleaseFile, *, at: str) -> Iterator[Refused]:
-        if self.ledger.find(file.model, file.release) is None:
-            known = ", ".join(str(release.id) for release in self.ledger.releases(file.model)[:5]) or "none"
-            remedy = f"releases of {file.model} that are: {known}. `coalmine package` builds one, or `git rm` the file"
-            yield Refused(f"{file.release} is not known on this machine", where=at, remedy=remedy)
+    def _standing(
+        self, update: Update, file: ReleaseFile, *, serving: ReleaseId | None, at: str
+    ) -> Iterator[CoalmineError]:
         force = self.repository.trailer(update.span, FORCE, path=at)
-        if force == "":
+        asked = Asked(file, at, update.old, update.new, forced=force is not None)
+        yield from self.known.doubts(asked)
+        if force == "" and file.release != serving:
             yield Refused(f"the trailer {FORCE} gives no reason", where=at, remedy=f"write `{FORCE}: <why again>`")
-        held = self.ledger.quarantined(file.model, file.release)
-        if held and force is None:
+        if held := self.known.held(asked):
             remedy = f'coalmine release {file.release} --force "<why again>" (a commit trailer `{FORCE}: <why again>`)'
-            what = f"{file.release} is quarantined since attempt {held.attempt}: {held.reason}"
-            yield Refused(what, where=at, remedy=remedy)
-
-    def _models(self) -> set[str]:
-        return {release.model for release in self.ledger.releases()}
-
-    def lift(self, update: Update) -> Iterator[str]:
-        """After acceptance: record the quarantines that the push forced open, and say so."""
-        if update.ref != MAIN or update.new == NOTHING:
-            return
-        for change in self.repository.changes(update.old, update.new):
-            force = self.repository.trailer(update.span, FORCE, path=change.path) if locate(change.path) else None
-            if change.deleted or not force:
-                continue
-            file, _ = self._read(change)
-            if self.ledger.quarantined(file.model, file.release):
-                self.ledger.lift(file.model, file.release, commit=update.new, reason=force)
-                yield f"{file.release}: quarantine lifted: {force}"
+            yield Refused(f"{file.release} is quarantined {held}", where=at, remedy=remedy)
 
 
 def _caught(rule: Rule, update: Update, change: Change) -> Iterator[CoalmineError]:
@@ -168,6 +191,36 @@ def _caught(rule: Rule, update: Update, change: Change) -> Iterator[CoalmineErro
         yield from rule(update, change)
     except BadInput as error:
         yield error
+
+
+def examine(check: Check, old: str, new: str) -> list[CoalmineError]:
+    """What is wrong with moving main from one commit to another, in a clone that has both; for a forge's check.
+
+    Raises:
+        BadInput: no such commit here. An `old` that is empty or zeros means that there was no main.
+    """
+    named = []
+    for revision in (old, new):
+        sha = NOTHING if revision in {"", NOTHING} else check.repository.commit(revision)
+        if sha is None:
+            remedy = "name two commits, and fetch all of main's history"
+            raise BadInput(f"no commit {revision} here", where=str(check.repository.path), remedy=remedy)
+        named.append(sha)
+    return list(check.refusals(Update(named[0], named[1], MAIN)))
+
+
+def lift(check: Check, ledger: Ledger, update: Update) -> Iterator[str]:
+    """After acceptance: record the quarantines that the push forced open, and say so."""
+    if update.ref != MAIN or update.new == NOTHING:
+        return
+    for change in check.repository.changes(update.old, update.new):
+        force = check.repository.trailer(update.span, FORCE, path=change.path) if locate(change.path) else None
+        if change.deleted or not force:
+            continue
+        file, _ = check.read(change)
+        if ledger.quarantined(file.model, file.release):
+            ledger.lift(file.model, file.release, commit=update.new, reason=force)
+            yield f"{file.release}: quarantine lifted: {force}"
 
 
 def read_updates(lines: Iterable[str]) -> list[Update]:
@@ -190,10 +243,11 @@ def main(arguments: list[str] | None = None) -> int:
     given = reader.parse_args(arguments)
     out = sys.stderr
     try:
-        check = Check(Repository(Path.cwd(), in_hook=True), Ledger(given.ledger), given.env)
+        ledger = Ledger(given.ledger)
+        check = Check(Repository(Path.cwd(), in_hook=True), OnMachine(ledger), given.env)
         updates = read_updates(sys.stdin)
         if given.after:
-            out.writelines(f"coalmine: {line}\n" for update in updates for line in check.lift(update))
+            out.writelines(f"coalmine: {line}\n" for update in updates for line in lift(check, ledger, update))
             return 0
         refusals = [refusal for update in updates for refusal in check.refusals(update)]
     except CoalmineError as error:

@@ -19,7 +19,9 @@ RELEASE = "coalmine.dev/release"
 MODEL_VERSION = "coalmine.dev/model-version"
 FAULTS = "coalmine.dev/faults"
 REMEDY = "let `coalmine release` write it; it is not edited by hand"
-LIMIT = 1280  # bytes; a rendering has 500 to 700. The YAML parser is quadratic in nesting: longer text could stall a push
+LIMIT = (
+    1280  # bytes; a rendering has 500 to 700. The YAML parser is quadratic in nesting: longer text could stall a push
+)
 
 _HEADER = (
     "# Written whole by `coalmine release` and by healing. Do not edit: a push is accepted only if these bytes\n"

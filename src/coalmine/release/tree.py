@@ -75,9 +75,15 @@ def drill(repository: Repository, revision: str, file: ReleaseFile, *, at: str) 
 
 
 def policies(
-    repository: Repository, revision: str, changes: Iterable[Change], *, env: str, first: bool
+    repository: Repository,
+    revision: str,
+    changes: Iterable[Change],
+    *,
+    env: str,
+    needed: tuple[str, ...],
+    first: bool,
 ) -> Iterator[CoalmineError]:
-    """The Canary in every overlay and the policy of each model that the push touches.
+    """The Canary in every overlay, the `needed` ones included, and the policy of each model that the push touches.
 
     A policy that the push does not change was checked when it came (`first`: nothing came before), and is not loaded
     again: the engine behind it takes longer to import than all the rest of a check.
@@ -94,7 +100,7 @@ def policies(
         judged |= canaries
         judged = {model for model in judged if model in released or not _is_shared(repository, revision, model)}
     for model in sorted(released | judged):
-        yield from _judged(repository, revision, model, env=env, whole=first or model in judged)
+        yield from _judged(repository, revision, model, env=env, needed=needed, whole=first or model in judged)
 
 
 def _is_shared(repository: Repository, revision: str, folder: str) -> bool:
@@ -109,7 +115,9 @@ def _with_canary(repository: Repository, revision: str) -> set[str]:
     return {match["model"] for match in listed if match}
 
 
-def _judged(repository: Repository, revision: str, model: str, *, env: str, whole: bool) -> Iterator[CoalmineError]:
+def _judged(
+    repository: Repository, revision: str, model: str, *, env: str, needed: tuple[str, ...], whole: bool
+) -> Iterator[CoalmineError]:
     from coalmine.rollout.canary import load_canary  # noqa: PLC0415 - a push of other files need not wait for pydantic
 
     released = repository.entries(revision, f"gitops/apps/{model}/release/{env}/kustomization.yaml")
@@ -122,7 +130,7 @@ def _judged(repository: Repository, revision: str, model: str, *, env: str, whol
         return
     files = _files(repository, revision, model)
     overlays = {path.split("/")[2] for path in files if path.count("/") > 2 and path.endswith("/kustomization.yaml")}
-    for overlay in ["", *sorted(overlays | {env})]:
+    for overlay in ["", *sorted(overlays | set(needed))]:
         try:
             load_canary(files, model, overlay=overlay)
         except BadInput as error:

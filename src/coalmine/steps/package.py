@@ -3,9 +3,8 @@
 <bento>/src/service.py and the rest of bentos/<model>/ as committed
 <bento>/src/model/pipeline.joblib     the fitted scikit-learn pipeline
 <bento>/src/runtime/                  what an image installs: see coalmine.steps.runtime
-<bento>/src/model/release.json        release, model, version, run_id, dataset_digest, git_sha, environment, the versions
-                                      of python, numpy and sklearn that the pipeline was pickled under, and the sha256
-                                      of what `runtime/` holds
+<bento>/src/model/release.json        release, model, version, run_id, dataset_digest, git_sha, environment; under which
+                                      versions of python, numpy and sklearn it was pickled; what `runtime/` holds
 """
 
 from __future__ import annotations
@@ -55,7 +54,8 @@ def package(settings: Settings, version: ModelVersion | int | str = "candidate")
         with tempfile.TemporaryDirectory(prefix="coalmine-bento-") as folder:
             context = Path(folder)
             _sources(settings.project, chosen.model, sha, into=context)
-            carried = runtime.carry(settings.project, chosen.model, sha, into=context / "runtime")
+            locks = runtime.locks_of(chosen.model)
+            carried = runtime.carry(settings.project, sha, into=context / "runtime", locks=locks)
             _model(settings, chosen, release, sha=sha, into=context / "model", carried=carried)
             _build(settings, chosen, release, labels=_labels(chosen, sha), context=context)
     return Release(

@@ -1,4 +1,4 @@
-"""What a Bento carries so that an image of it can be built from the Bento alone, without an index being asked what is new:
+"""What a Bento carries so that its image can be built from the Bento alone, and no index is asked what is new:
 
 <bento>/src/runtime/coalmine-<version>-py3-none-any.whl   the wheel of the tree at the release's commit
 <bento>/src/runtime/requirements.txt                      every other package with its hashes: the model's own
@@ -18,18 +18,18 @@ import sys
 import tarfile
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from coalmine.errors import Broken, Missing
 from coalmine.release.git import Repository
 
 REQUIREMENTS = "requirements.txt"
-_LOCK = "locks/serving.txt"
 _SECONDS = 120
 
 
-def carry(project: Path, model: str, sha: str, *, into: Path) -> dict[str, str]:
-    """Fill the folder `into` from the tree at commit `sha`.
+def carry(project: Path, sha: str, *, into: Path, locks: Sequence[str]) -> dict[str, str]:
+    """Fill the folder `into` from the tree at commit `sha`; the first of `locks` that is there gives the requirements.
 
     Returns:
         `wheel` and `requirements`: the sha256 of each that is there, empty for one that is not.
@@ -39,7 +39,7 @@ def carry(project: Path, model: str, sha: str, *, into: Path) -> dict[str, str]:
     """
     into.mkdir()
     source = Repository(project)
-    for at in (f"bentos/{model}/{REQUIREMENTS}", _LOCK):
+    for at in locks:
         text = _text(source, sha, at)
         if text is not None:
             (into / REQUIREMENTS).write_text(text, encoding="utf-8")
@@ -47,6 +47,11 @@ def carry(project: Path, model: str, sha: str, *, into: Path) -> dict[str, str]:
     wheel = _wheel(project, sha, into=into) if _is_coalmine(_text(source, sha, "pyproject.toml")) else None
     found = {"wheel": wheel, "requirements": into / REQUIREMENTS}
     return {name: digest(path) if path and path.is_file() else "" for name, path in found.items()}
+
+
+def locks_of(model: str) -> tuple[str, str]:
+    """Where a model's packages are locked: by itself, or as for all."""
+    return f"bentos/{model}/{REQUIREMENTS}", "locks/serving.txt"
 
 
 def digest(path: Path) -> str:
@@ -62,7 +67,8 @@ def _text(source: Repository, sha: str, at: str) -> str | None:
 
 def _is_coalmine(pyproject: str | None) -> bool:
     try:
-        return tomllib.loads(pyproject or "").get("project", {}).get("name") == "coalmine"
+        project = tomllib.loads(pyproject or "").get("project", {})
+        return isinstance(project, dict) and project.get("name") == "coalmine"
     except tomllib.TOMLDecodeError:
         return False
 
