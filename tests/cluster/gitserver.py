@@ -5,6 +5,7 @@ Reading is free; pushing takes one of the tokens. Hooks in the repository check 
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import ssl
@@ -35,19 +36,26 @@ class GitServer:
         self.port = port
         self.daemon = Daemon("gitserver", folder)
 
-    def url(self, name: str = "coalmine", *, at: str = NAME) -> str:
-        """Of a repository, as pods know it; `at` the address for who cannot resolve the bench's names."""
-        port = "" if self.port == 443 else f":{self.port}"
-        return f"https://{at}{port}/{name}.git"
+    def url(self, name: str = "coalmine") -> str:
+        """Of a repository, as pods know it; see `environment` for who cannot resolve the bench's names."""
+        return f"{self._base(NAME)}/{name}.git"
+
+    def _base(self, host: str) -> str:
+        return f"https://{host}" if self.port == 443 else f"https://{host}:{self.port}"
 
     def start(self) -> None:
         """Return when it answers. Raises Broken with the log's end if it does not."""
         self.folder.mkdir(parents=True, exist_ok=True)
         names = (NAME, self.address, "127.0.0.1")
         self.authority.issue("git", common_name=NAME, hosts=names, folder=self.folder)
-        program = [sys.executable, "-m", "cluster.gitserver_http", str(self.folder), self.address, str(self.port)]
-        path = f"PYTHONPATH={Path(__file__).parents[1]}"
-        self.daemon.start(["/usr/bin/env", path, *program])
+        module = [
+            "/usr/bin/env",
+            f"PYTHONPATH={Path(__file__).parents[1]}",
+            sys.executable,
+            "-m",
+            "cluster.gitserver_http",
+        ]
+        self.daemon.start([*module, str(self.folder), self.address, str(self.port), self._base(NAME)])
         self._wait()
 
     def stop(self) -> None:
@@ -80,6 +88,29 @@ class GitServer:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_private(file, json.dumps(tokens).encode())
         return tokens[user]
+
+    def environment(self, user: str = "") -> dict[str, str]:
+        """What lets git, on this machine, reach the server by the name that pods use, and push as `user`.
+
+        It is no argument of git's, for those are read by everybody.
+        """
+        config = {f"url.{self._base(self.address)}/.insteadOf": f"{self._base(NAME)}/"}
+        if user:
+            word = base64.b64encode(f"{user}:{self.token(user)}".encode()).decode()
+            config["http.extraHeader"] = f"Authorization: Basic {word}"
+        numbered = enumerate(config.items())
+        pairs = {
+            f"GIT_CONFIG_{kind}_{n}": v for n, item in numbered for kind, v in zip(("KEY", "VALUE"), item, strict=True)
+        }
+        return {
+            "GIT_CONFIG_COUNT": str(len(config)),
+            "GIT_SSL_CAINFO": str(
+                self.authority.certificate
+            ),  # a machine may have one set, and it beats the configuration
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            **pairs,
+        }
 
     def webhooks(self, *urls: str) -> None:
         """Who is told of a push to `main`, with a body as GitHub's; replaces those told so far."""

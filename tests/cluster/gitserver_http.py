@@ -1,4 +1,4 @@
-"""`git http-backend` under a small HTTPS server: `python -m cluster.gitserver_http <folder> <address> <port>`."""
+"""`git http-backend` under a small HTTPS server: `python -m cluster.gitserver_http <folder> <address> <port> <URL>`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, address: tuple[str, int]) -> None:
+    def __init__(self, folder: Path, address: tuple[str, int], base: str) -> None:
         self.folder = folder
+        self.base = base  # what it is called in webhooks, by whichever address a push came
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(folder / "git.crt", folder / "git.key")
         super().__init__(address, Handler)
@@ -81,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
             length = self._spool(body)
             self._backend(body, self._environment(parts.path, parts.query, user=user, length=length))
         if pushing and self.command == "POST":
-            _announce(self.server.folder, repository, before=before, host=self.headers.get("Host", ""))
+            _announce(self.server.folder, repository, before=before, base=self.server.base)
 
     def _user(self) -> str:
         """Whose token came with the request, or an empty string."""
@@ -156,12 +157,12 @@ def _tip(repository: Path) -> str:
     return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _announce(folder: Path, repository: Path, *, before: str, host: str) -> None:
+def _announce(folder: Path, repository: Path, *, before: str, base: str) -> None:
     """Tell those who asked that main moved, as a forge does: after the push, in nobody's way."""
     after, file = _tip(repository), folder / "webhooks.json"
     if after == before or not file.exists():
         return
-    page = f"https://{host}/{repository.stem}"
+    page = f"{base}/{repository.stem}"
     body = {
         "ref": MAIN,
         "before": before or "0" * 40,
@@ -187,8 +188,8 @@ def _tell(url: str, body: object) -> None:
 
 def main() -> None:
     """Serve until told to stop."""
-    folder, address, port = sys.argv[1:]
-    Server(Path(folder), (address, int(port))).serve_forever()
+    folder, address, port, base = sys.argv[1:]
+    Server(Path(folder), (address, int(port)), base).serve_forever()
 
 
 if __name__ == "__main__":

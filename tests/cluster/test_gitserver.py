@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,16 +30,9 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
 
 
 def git(*words: str, server: GitServer, at: Path, user: str = "") -> subprocess.CompletedProcess[str]:
-    url = server.url(at="127.0.0.1")
-    if user:
-        url = url.replace("https://", f"https://{user}:{server.token(user)}@")
-    own = {
-        "GIT_SSL_CAINFO": str(server.authority.certificate),
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        **{f"GIT_{who}_{what}": "b@bench.test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-    }
-    line = ["git", *(word.replace("URL", url) for word in words)]
+    own = {f"GIT_{who}_{what}": "b@bench.test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    own |= server.environment(user)
+    line = ["git", *(word.replace("URL", server.url()) for word in words)]
     return subprocess.run(line, cwd=at, env=os.environ | own, capture_output=True, text=True, check=False)
 
 
@@ -80,7 +74,7 @@ def test_the_pusher_reads_why_a_hook_refused(server: GitServer, tmp_path: Path) 
 
 
 def test_who_asked_is_told_of_a_push_as_github_tells(server: GitServer, tmp_path: Path) -> None:
-    heard: list[tuple[str, dict[str, object]]] = []
+    heard: list[tuple[str, dict[str, Any]]] = []
     done = threading.Event()
 
     class Hear(BaseHTTPRequestHandler):
@@ -102,6 +96,7 @@ def test_who_asked_is_told_of_a_push_as_github_tells(server: GitServer, tmp_path
     event, body = heard[0]
     tip = git("rev-parse", "HEAD", server=server, at=clone).stdout.strip()
     assert (event, body["ref"], body["after"]) == ("push", "refs/heads/main", tip)
+    assert body["repository"]["clone_url"] == server.url()  # by the name that Argo CD knows it by
 
 
 def test_it_serves_the_same_repositories_after_a_restart(server: GitServer, tmp_path: Path) -> None:
