@@ -116,6 +116,16 @@ class Desk(Intake):
                 values = {"status": "baking", "outcome": "promoted", "ended": now}
                 self.store.update(live.row.id, **values, final=json.dumps(asdict(live.verdict(live.moment(now)))))
                 live.row = replace(live.row, status="baking", outcome="promoted", ended=now)
+                self._bake_unnamed(live, now)
+
+    def _bake_unnamed(self, live: Live, now: float) -> None:
+        """Counters without a release cannot show that the primary is now what was the canary: the caller's word does.
+
+        Nothing in it can promote or spare a release: it only lets the primary's outcomes count against the new one.
+        """
+        if live.counting.assumed and live.counting.baking is None:
+            live.counting.baking = now
+            self.store.update(live.row.id, counting=json.dumps(live.counting.dump()))
 
     def override(self, number: int, action: Action, *, who: str, why: str) -> Said:
         """A person's word, on disk before it counts. Raises Refused where it cannot be said now."""

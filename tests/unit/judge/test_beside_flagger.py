@@ -23,16 +23,18 @@ class Mesh:
 
     def __init__(self) -> None:
         self.scraped = Scraped()
-        self.canary, self.failed, self.primary = 7, 0, 70
+        self.canary, self.failed, self.primary, self.primary_failed = 7, 0, 70, 0
 
-    def tick(self, weight: int, *, canary: int = 0, failed: int = 0) -> None:
+    def tick(self, weight: int, *, canary: int = 0, failed: int = 0, primary_failed: int = 0) -> None:
         t = time.time()
         primary = canary * (100 - weight) // weight if weight else 20
         self.canary, self.failed, self.primary = self.canary + canary, self.failed + failed, self.primary + primary
+        self.primary_failed += primary_failed
         for arm, code, value in (
             ("sentiment", "200", self.canary - self.failed),
             ("sentiment", "503", self.failed),
             ("sentiment-primary", "200", self.primary),
+            ("sentiment-primary", "503", self.primary_failed),
         ):
             labels = {"reporter": "source", "destination_workload_namespace": "sentiment", "response_code": code}
             self.scraped.scrape(t, "istio_requests_total", value, destination_workload=arm, **labels)
@@ -92,3 +94,23 @@ def test_a_good_canary_earns_its_step_and_its_promotion(tmp_path: Path) -> None:
         until(running, "confirm-promotion", mesh, weight=50, canary=40, failed=0)
         assert running.hook("rollback")[0] == 409
         assert running.hook("post-rollout", phase="Succeeded")[0] == 200
+
+
+def test_a_fault_after_the_promotion_is_seen_in_the_primary_that_was_the_canary(tmp_path: Path) -> None:
+    """The gateway's counters name no release: that it bakes is known from the rollout's own word."""
+    mesh, given = Mesh(), {"--access-log": "", "--feedback": ""}
+    (tmp_path / "sentiment.sentiment.yaml").write_text(f"{POLICY}bake: {{seconds: 60}}\n")
+    with prometheus(mesh.scraped) as server, judge(tmp_path, more={"--prometheus": server.url, **given}) as running:
+        opened(running, mesh)
+        until(running, "confirm-promotion", mesh, weight=50, canary=40, failed=0)
+        assert running.hook("post-rollout", phase="Succeeded")[0] == 200
+        running.kill()
+        running.start()
+        for _ in range(80):
+            mesh.tick(0, primary_failed=8)
+            if running.hook("rollback", phase="Succeeded")[0] == 200:
+                break
+            time.sleep(0.25)
+        found = running.analysis()
+        assert (found["status"], found["decision"]) == ("baking", "ROLLBACK"), found
+        assert found["bake_requests"] > 0

@@ -96,6 +96,7 @@ class Gateway:
 
     def read_until(self, expected: dict[str, tuple[int, int]]) -> None:
         """Never more than expected, and it must come to it, for both arms."""
+        found: dict[str, tuple[int, int]] = {}
         for _ in range(80):
             self.read()
             found = {arm: self.counted(arm) for arm in ARMS}
