@@ -141,9 +141,14 @@ def sticky(users: bool, runs: int, seed: int) -> list[Row]:  # noqa: FBT001 (par
     return [_control(LABELS, "negative control: sticky users, each request counted", count, runs, least=0.1)]
 
 
+def _enough(name: str) -> int:
+    """At psi0 = 1 the share is just below alpha: so many runs show that it is below."""
+    return 100_000 if "12 %" in name else 60_000
+
+
 def regimes() -> list[Regime]:
     """All of them, in the order of the tables."""
-    found = [Regime(partial(healthy, name, psi0), 60_000 if psi0 == 1 else 2000)
+    found = [Regime(partial(healthy, name, psi0), _enough(name) if psi0 == 1 else 2000)
              for psi0 in (1.0, 1.25) for name in errors.HEALTHY]  # fmt: skip
     found += [Regime(control, 1000)]
     found += [Regime(partial(caught, p_c, size, psi0), 2000 if p_c == 0.01 else 5000)
