@@ -29,20 +29,27 @@ _HISTOGRAMS = (
     "coalmine_judge_pass_seconds coalmine_feedback_seconds flagger_canary_duration_seconds "
     "bentoml_service_request_duration_seconds bentoml_service_adaptive_batch_size"
 )
+# One word for each of a cluster's counters and gauges about requests (rq) and connections (cx).
+_ENVOY_RQ = (
+    "0rtt active cancelled completed maintenance_mode max_duration_reached pending_active pending_failure_eject "
+    "pending_overflow pending_total per_try_idle_timeout per_try_timeout retry retry_backoff_exponential "
+    "retry_backoff_ratelimited retry_limit_exceeded retry_overflow retry_success rx_reset timeout total tx_reset xx"
+)
+_ENVOY_CX = (
+    "active close_notify connect_attempts_exceeded connect_fail connect_timeout connect_with_0_rtt destroy "
+    "destroy_local destroy_local_with_active_rq destroy_remote destroy_remote_with_active_rq destroy_with_active_rq "
+    "http1_total http2_total http3_total idle_timeout max_duration_reached max_requests none_healthy overflow "
+    "pool_overflow protocol_error rx_bytes_buffered rx_bytes_total total tx_bytes_buffered tx_bytes_total"
+)
 EXACT = {
     "the judge": _JUDGE,
     "the feedback service": "coalmine_feedback_requests_total",
     "Flagger": _FLAGGER,
     "BentoML": _BENTOML,
     "Prometheus": "up ALERTS ALERTS_FOR_STATE",
-    "Envoy": "envoy_cluster_upstream_rq envoy_cluster_upstream_rq_xx envoy_cluster_upstream_rq_total "
-    "envoy_cluster_upstream_rq_active envoy_cluster_upstream_rq_completed envoy_cluster_upstream_rq_timeout "
-    "envoy_cluster_upstream_rq_retry envoy_cluster_upstream_rq_rx_reset envoy_cluster_upstream_rq_tx_reset "
-    "envoy_cluster_upstream_rq_pending_overflow envoy_cluster_upstream_cx_active envoy_cluster_upstream_cx_total "
-    "envoy_cluster_upstream_cx_connect_fail envoy_cluster_upstream_cx_destroy_remote_with_active_rq "
-    "envoy_cluster_upstream_cx_none_healthy envoy_cluster_membership_healthy envoy_cluster_membership_total",
 }
 _PREFIXES = {
+    "Envoy's clusters": r"envoy_cluster_(?:bind|circuit_breakers|lb|membership|outlier_detection|ssl|update)_\w+",
     "Envoy's listeners": r"envoy_(?:http|listener|server|listener_manager|cluster_manager|runtime|tls|tcp)_\w+",
     "Argo CD": r"argocd_\w+",
     "kube-state-metrics": r"kube_\w+",
@@ -63,6 +70,13 @@ _PREFIXES = {
 }
 _SUFFIXED = re.compile(r"(?P<name>\w+)_(?:bucket|sum|count)\Z")
 _NAMES = {name: program for program, names in EXACT.items() for name in names.split()}
+_NAMES |= {f"envoy_cluster_upstream_rq_{word}": "Envoy" for word in _ENVOY_RQ.split()}
+_NAMES |= {f"envoy_cluster_upstream_cx_{word}": "Envoy" for word in _ENVOY_CX.split()}
+_NAMES |= {
+    f"envoy_cluster_{where}upstream_rq{kind}": "Envoy"
+    for where in ("", "external_", "internal_")
+    for kind in ("", "_xx")
+}
 _HISTOGRAM_NAMES = set(_HISTOGRAMS.split()) | {
     "envoy_cluster_upstream_rq_time",
     "envoy_cluster_external_upstream_rq_time",

@@ -15,6 +15,7 @@ from coalmine.errors import BadInput
 from coalmine.lint import argo
 from coalmine.lint.estate import Estate, File, Obj
 from coalmine.lint.kustomize import Kustomize, file_of
+from coalmine.rollout.manifests import Document, merge
 
 # A kind that is told apart without its patches' targets, where a base lies on the network and cannot be had.
 _PLAIN = ("ConfigMap", "Namespace", "Application", "ApplicationSet", "AppProject")
@@ -54,7 +55,7 @@ class Renderer:
             if not remote:
                 raise
             self.missed.append(f"{folder}: {remote[0]} cannot be had here; linted without it")
-            return [one for one in _local(place) if one.get("kind") in _PLAIN]
+            return _merged(one for one in _local(place) if one.get("kind") in _PLAIN)
 
 
 def cluster(renderer: Renderer, folder: str) -> Estate:
@@ -141,6 +142,15 @@ def _local(folder: Path) -> Iterator[dict[str, Any]]:
                 for one in parse(inner.read_text(), str(inner)):
                     namespace = {"namespace": head["namespace"]} if head.get("namespace") else {}
                     yield {**one, "metadata": {**namespace, **(one.get("metadata") or {})}}
+
+
+def _merged(documents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Patches laid over what they patch, by kind and name."""
+    found: dict[tuple[str, str], Document] = {}
+    for data in documents:
+        one = Document(data)
+        found[one.key] = merge(found[one.key], one) if one.key in found else one
+    return [one.data for one in found.values()]
 
 
 def read_file(path: Path, shown: str) -> tuple[list[Obj], list[File]]:

@@ -61,7 +61,11 @@ def _peer(estate: Estate, namespace: str, peer: Mapping[str, Any], pod: Pod) -> 
 def namespace_labels(estate: Estate, name: str) -> Mapping[str, Any]:
     """With the one that Kubernetes adds itself."""
     found = estate.find("Namespace", "", name)
-    return {"kubernetes.io/metadata.name": name, **(found.labels if found else {})}
+    labels = dict(found.labels) if found else {}
+    for app in estate.kind("Application"):
+        if not found and app.text("spec", "destination", "namespace") == name:
+            labels |= mapping(app.data, "spec", "syncPolicy", "managedNamespaceMetadata", "labels")
+    return {"kubernetes.io/metadata.name": name, **labels}
 
 
 def _ports(rule: Mapping[str, Any], port: int, target: Pod) -> bool:

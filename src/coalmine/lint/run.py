@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from coalmine.lint.estate import Estate, File, Obj
@@ -11,13 +12,23 @@ from coalmine.lint.rules import RULES
 from coalmine.lint.silence import Silenced
 from coalmine.lint.tree import written
 
+TRACKING = "argocd.argoproj.io/tracking-id"
+
 
 def lint(objects: Iterable[Mapping[str, Any]], *, files: Iterable[File] = (), whole: bool = False) -> list[Finding]:
     """What the rules find in plain objects (parsed manifests) and texts. `whole`: nothing else runs in the cluster, so
     that a reference to what is not there is a finding; otherwise only where others of its kind and namespace are.
     """
-    estate = Estate([Obj(data) for data in objects if data], list(files), whole=whole)
+    estate = Estate(list(_synced([Obj(data) for data in objects if data])), list(files), whole=whole)
     return [made(rule, hit) for rule, hit in search(estate)]
+
+
+def _synced(objects: list[Obj]) -> Iterator[Obj]:
+    """With the Application that each says is syncing it, by Argo CD's own annotation."""
+    apps = {obj.name: obj for obj in objects if obj.kind == "Application"}
+    for obj in objects:
+        app = apps.get(str(obj.annotations.get(TRACKING, "")).partition(":")[0])
+        yield replace(obj, app=app) if app else obj
 
 
 def search(estate: Estate) -> list[tuple[Rule, Hit]]:

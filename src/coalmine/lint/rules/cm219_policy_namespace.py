@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from coalmine.lint.addresses import namespaces
 from coalmine.lint.estate import Estate
 from coalmine.lint.policies import namespace_labels
 from coalmine.lint.rule import Hit, Rule, Severity, swapped
-from coalmine.lint.tree import maps, selects
+from coalmine.lint.tree import mapping, maps, selects
 
 
 def check(estate: Estate) -> Iterator[Hit]:
@@ -20,9 +21,19 @@ def check(estate: Estate) -> Iterator[Hit]:
             for index, rule in maps(policy.data, "spec", side):
                 for place, peer in maps(rule, peers):
                     where = peer.get("namespaceSelector")
-                    if where and not any(selects(where, namespace_labels(estate, name)) for name in known):
+                    if (
+                        where
+                        and _plain(where)
+                        and not any(selects(where, namespace_labels(estate, name)) for name in known)
+                    ):
                         path = ("spec", side, index, peers, place, "namespaceSelector")
                         yield policy.hit(path, "no namespace has these labels")
+
+
+def _plain(selector: Mapping[str, Any]) -> bool:
+    """Not by a label of one's own (`example.com/trains`): by such a one namespaces that are still to come opt in."""
+    keys = [*mapping(selector, "matchLabels"), *(str(one.get("key")) for _, one in maps(selector, "matchExpressions"))]
+    return any("/" not in key or key.startswith("kubernetes.io/") for key in keys)
 
 
 _GOOD = """\
