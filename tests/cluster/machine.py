@@ -87,7 +87,7 @@ class Machine:
         for name in (PAUSE, COREDNS):
             images.image(name)
         with cache.locked(_LOCK):
-            if not self.status().up:
+            if not (self.status().up and network.ours(self.layout)):
                 self._halt()
                 self._start(say)
             images.load((PAUSE, COREDNS), ctr=self.ctr, say=say)
@@ -111,8 +111,8 @@ class Machine:
             if left := traces.found(self.layout):
                 names = "\n".join(f"  {trace.kind} {trace.name}" for trace in left)
                 raise Broken(f"the bench left on this machine:\n{names}", where=str(self.layout.folder))
-            if self.layout.ours() and not keep:
-                cache.remove(self.layout.folder)
+            if not keep:
+                self.layout.delete()
 
     def status(self) -> Status:
         """What runs, and what is there."""

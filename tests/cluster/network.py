@@ -38,12 +38,14 @@ def make(layout: Layout) -> None:
     owner = _owner()
     if owner is None:
         _ip("link", "add", BRIDGE, "type", "bridge")
+        owner = ""
+    if not owner:
         _ip("link", "set", BRIDGE, "alias", str(layout.folder))
         # A bridge takes the least address of its ports, so it would change with the pods; a set one stays.
         _ip("link", "set", BRIDGE, "address", "02:00:c6:12:00:01")
     elif owner != str(layout.folder):
         remedy = f"stop that one first: COALMINE_BENCH={owner} make cluster-down"
-        raise BadInput("another bench has this machine's bridge", where=owner or BRIDGE, remedy=remedy)
+        raise BadInput("another bench has this machine's bridge", where=owner, remedy=remedy)
     _ip("address", "replace", f"{ADDRESS}/{PODS.split('/')[1]}", "dev", BRIDGE)
     _ip("link", "set", BRIDGE, "up")
     # Without it a service's address would need a default route, and packets would start with another network's source.
@@ -54,26 +56,24 @@ def make(layout: Layout) -> None:
 
 def remove(layout: Layout) -> None:
     """Delete what `make`, CNI and kube-proxy made; nothing of it need be there."""
-    if _owner() == str(layout.folder):
-        for port in ports():
-            _ip("link", "delete", port, missing_ok=True)
-        _ip("link", "delete", BRIDGE, missing_ok=True)
+    if ours(layout):
         for family, table in tables():
             _run("nft", "delete", "table", family, table, missing_ok=True)
-        for side in (
-            "--orig-src",
-            "--orig-dst",
-        ):  # a new pod may get an old one's address, and must not its connections
+        # A new pod may get an old one's address, and must not get its connections.
+        for side in ("--orig-src", "--orig-dst"):
             for network in (PODS, SERVICES):
                 _run("conntrack", "-D", side, network, missing_ok=True)
         for path in results():
             path.unlink(missing_ok=True)
+        for port in ports():
+            _ip("link", "delete", port, missing_ok=True)
+        _ip("link", "delete", BRIDGE, missing_ok=True)  # last: it says whose all this is
     _restore_sysctls(layout)
 
 
 def ours(layout: Layout) -> bool:
-    """Whether this machine's bridge is this bench's."""
-    return _owner() == str(layout.folder)
+    """Whether this machine's bridge is this bench's. One without an owner is of a bench killed in that very moment."""
+    return _owner() in {"", str(layout.folder)}
 
 
 def ports() -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from cluster import cache
 from coalmine.errors import BadInput
 
 NODE = "bench"
@@ -48,10 +49,19 @@ class Layout:
         if not self.ours() and self.folder.exists() and any(self.folder.iterdir()):
             remedy = "name an empty folder, or one that is not there, in COALMINE_BENCH"
             raise BadInput("not a bench's folder, and not empty", where=str(self.folder), remedy=remedy)
-        for path in (self.daemons, self.configs, self.cni, self.certs, self.logs, self.kubelet, self.plugins):
-            path.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
-        self._mark.write_text(_MARK)
+        self._mark.write_text(_MARK)  # first in and last out: whoever is killed in between, the folder is ours
+        for path in (self.daemons, self.configs, self.cni, self.certs, self.logs, self.kubelet, self.plugins):
+            path.mkdir(exist_ok=True)
+
+    def delete(self) -> None:
+        """The folder and all in it, if it is ours. Nothing may be mounted below it."""
+        if self.ours():
+            for path in self.folder.iterdir():
+                if path != self._mark:
+                    cache.remove(path)
+            cache.remove(self.folder)
 
     def ours(self) -> bool:
         return self._mark.exists()

@@ -14,6 +14,8 @@ from cluster.node.layout import Layout
 _LOG_LINKS = Path("/var/log/containers")  # the kubelet's links to pods' logs, wherever those lie
 _DEVICES = Path("/var/lib/kubelet/device-plugins")  # its one folder that no flag moves
 
+_RUN = (Path("/run/containerd/s"), Path("/run/containerd"))  # shims' sockets, likewise
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -46,7 +48,9 @@ def remove_files(layout: Layout) -> None:
     """What engines put where no flag moves it. Call it before the folder goes: that says what is ours."""
     for path in _files(layout):
         path.unlink(missing_ok=True)
-    for folder in (_DEVICES, _DEVICES.parent, _LOG_LINKS, network.results_folder(), Path("/run/containerd/s")):
+    if not layout.ours():
+        return
+    for folder in (_DEVICES, _DEVICES.parent, _LOG_LINKS, network.results_folder(), *_RUN):
         with contextlib.suppress(OSError):  # not empty, so another's; or not there
             folder.rmdir()
 
