@@ -17,12 +17,19 @@ Where = Annotated[Path, typer.Option(help="the repository's clone, with its hist
 
 
 @forge_app.command("writers")
-def writers(base: Base, head: Head, repository: Where = Path()) -> None:
+def writers(
+    base: Base,
+    head: Head,
+    repository: Where = Path(),
+    proposed: Annotated[
+        bool, typer.Option("--proposed", help="believe none who may only push: it is not on main")
+    ] = False,
+) -> None:
     """Refuse commits that change release files and are not by those whom .github/release-writers lists at the base."""
     from coalmine.forge import writers as rules
     from coalmine.release.git import Repository
 
-    refused = list(rules.refusals(Repository(repository), base, head))
+    refused = list(rules.refusals(Repository(repository), base, head, proposed=proposed))
     if refused:
         output.show([str(one) for one in refused], lines=[str(one) for one in refused])
         raise typer.Exit(refused[0].exit_code)

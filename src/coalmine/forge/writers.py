@@ -20,15 +20,20 @@ LOCAL = "local"  # one machine's releases are a person's own; no cluster runs th
 # The folder itself as well: it could be replaced by a link.
 _UNDER = (":(glob)gitops/apps/*/release/**", ":(glob)gitops/apps/*/release")
 _PLACE = re.compile(r"gitops/apps/[^/]+/release(?:/(?P<env>[^/]+)/.*|/[^/]*|)\Z", re.DOTALL)
-_LINE = re.compile(r"(?P<mail>[^\s@]+@[^\s@]+)(?:\s+(?P<key>(?:ssh-|ecdsa-|sk-)\S+\s+[A-Za-z0-9+/]+=*)(?:\s.*)?)?\Z")
+_LINE = re.compile(
+    r"(?P<mail>[^\s@]+@[^\s@]+)(?:\s+(?:(?P<pushes>pushes)|(?P<key>(?:ssh-|ecdsa-|sk-)\S+\s+[A-Za-z0-9+/]+=*)(?:\s.*)?))?\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """One line of the list. `key` is a public SSH key; without it the address alone is believed."""
+    """One line of the list. `key` is a public SSH key; without it the address alone is believed. `pushes`: only of what
+    is on main already, where few can push; not of what anybody may propose.
+    """
 
     mail: str
     key: str = ""
+    pushes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +54,9 @@ def read(text: str, *, at: str = LIST) -> tuple[Writer, ...]:
             continue
         match = _LINE.match(row)
         if match is None:
-            remedy = "write `<address>` or `<address> ssh-ed25519 <public key>`"
+            remedy = "write `<address>`, `<address> pushes` or `<address> ssh-ed25519 <public key>`"
             raise BadInput(f"{row!r} is no writer", where=f"{at}:{number}", remedy=remedy)
-        found.append(Writer(match["mail"], match["key"] or ""))
+        found.append(Writer(match["mail"], match["key"] or "", bool(match["pushes"])))
     return tuple(found)
 
 
@@ -65,11 +70,11 @@ def listed(repository: Repository, revision: str, *, at: str = LIST) -> tuple[Wr
     return writers
 
 
-def refusals(repository: Repository, base: str, head: str) -> Iterator[Refused]:
+def refusals(repository: Repository, base: str, head: str, *, proposed: bool = False) -> Iterator[Refused]:
     """Each commit in base..head that changes a release file and is no writer's; then what no writer left so.
 
     `base` of zeros: all of head's history is new, and its own list counts. A merge is looked at where its content
-    is no parent's. Raises BadInput for commits that are not there.
+    is no parent's. `proposed`: it is not on main yet, and whoever opened it chose its addresses. Raises BadInput for commits that are not there.
     """
     tip = _commit(repository, head)
     old = NOTHING if base == NOTHING else _commit(repository, base)
@@ -78,7 +83,8 @@ def refusals(repository: Repository, base: str, head: str) -> Iterator[Refused]:
     changed = {one.path: one.sha for one in repository.changes(old, tip) if _governed(one.path)}
     if not commits and not changed:
         return
-    writers = listed(repository, tip if old == NOTHING else old)
+    everybody = listed(repository, tip if old == NOTHING else old)
+    writers = tuple(one for one in everybody if not (proposed and one.pushes))
     left: set[tuple[str, str]] = set()
     blamed: set[str] = set()
     for commit in commits:

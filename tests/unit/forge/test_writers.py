@@ -46,8 +46,8 @@ class Forge:
         self.git("commit", "-q", "-m", f"change {at}", by=by, key=key)
         return self.git("rev-parse", "HEAD")
 
-    def refused(self, base: str, head: str = "HEAD") -> list[str]:
-        return [str(one) for one in refusals(self.repository, base, head)]
+    def refused(self, base: str, head: str = "HEAD", *, proposed: bool = False) -> list[str]:
+        return [str(one) for one in refusals(self.repository, base, head, proposed=proposed)]
 
 
 def make_key(path: Path) -> Path:
@@ -154,6 +154,14 @@ def test_another_key_is_not_the_bots(keyed: Forge, tmp_path: Path) -> None:
     assert f"is by {PERSON}" in keyed.refused(base)[0]
 
 
+def test_who_may_push_is_not_believed_in_a_proposal(forge: Forge) -> None:
+    """The closer heals main by its deploy key; anybody can propose a commit under its address."""
+    base = forge.commit(LIST, f"{BOT} pushes\n")
+    forge.commit(AT, "one", by=BOT)
+    assert forge.refused(base) == []
+    assert f"is by {BOT}" in forge.refused(base, proposed=True)[0]
+
+
 def test_a_merge_of_the_bots_work_is_nobodys_change(forge: Forge) -> None:
     """As a forge makes it of a pull request, under the name of whoever pressed the button."""
     base = forge.commit(AT, "one", by=BOT)
@@ -210,7 +218,9 @@ def test_a_commit_that_is_not_fetched_is_a_mistake_not_a_pass(forge: Forge) -> N
         forge.refused("1" * 40)
 
 
-@pytest.mark.parametrize("line", ["bot", f"{BOT} ssh-ed25519", f"{BOT} AAAA", f"{BOT} {PERSON}"])
+@pytest.mark.parametrize(
+    "line", ["bot", f"{BOT} ssh-ed25519", f"{BOT} AAAA", f"{BOT} {PERSON}", f"{BOT} pushes ssh-ed25519 AAAA"]
+)
 def test_a_line_that_is_no_writer_is_named(line: str) -> None:
     """By its number."""
     with pytest.raises(BadInput, match=":2: "):
@@ -219,5 +229,5 @@ def test_a_line_that_is_no_writer_is_named(line: str) -> None:
 
 def test_a_list_is_read() -> None:
     """With and without keys; a key's comment is no part of it."""
-    text = f"\n# bots\n{BOT}\n  {PERSON} ssh-ed25519 AAAAC3Nz+/= ada@laptop\n"
-    assert read(text) == (Writer(BOT), Writer(PERSON, "ssh-ed25519 AAAAC3Nz+/="))
+    text = f"\n# bots\n{BOT} pushes\n  {PERSON} ssh-ed25519 AAAAC3Nz+/= ada@laptop\n"
+    assert read(text) == (Writer(BOT, pushes=True), Writer(PERSON, "ssh-ed25519 AAAAC3Nz+/="))

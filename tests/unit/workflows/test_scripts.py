@@ -14,7 +14,7 @@ from coalmine.settings import load
 from unit.workflows.read import ROOT
 
 SCRIPTS = ROOT / ".github" / "scripts"
-BOT = "coalmine@localhost"
+BOT = "coalmine-release@localhost"
 AT = "gitops/apps/sentiment/release/production/kustomization.yaml"
 
 
