@@ -44,7 +44,7 @@ def diff(
     kustomize: Annotated[str, typer.Option(help="the kustomize to build with")] = "kustomize",
     out: Annotated[Path | None, typer.Option(help="write the Markdown here as well, cut to a comment's length")] = None,
 ) -> None:
-    """What changes in all that is rendered between two commits, as Markdown; exit 2 where something no longer renders."""
+    """What changes in all that is rendered between two commits, as Markdown; exit 2 where something renders no more."""
     from coalmine.forge import diff as diffs
     from coalmine.forge import rendered
     from coalmine.release.git import Repository

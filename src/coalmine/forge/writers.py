@@ -74,7 +74,8 @@ def refusals(repository: Repository, base: str, head: str, *, proposed: bool = F
     """Each commit in base..head that changes a release file and is no writer's; then what no writer left so.
 
     `base` of zeros: all of head's history is new, and its own list counts. A merge is looked at where its content
-    is no parent's. `proposed`: it is not on main yet, and whoever opened it chose its addresses. Raises BadInput for commits that are not there.
+    is no parent's. `proposed`: it is not on main yet, and whoever opened it chose its addresses. Raises BadInput for
+    commits that are not there.
     """
     tip = _commit(repository, head)
     old = NOTHING if base == NOTHING else _commit(repository, base)
