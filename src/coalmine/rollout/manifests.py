@@ -16,7 +16,7 @@ from coalmine.errors import BadInput
 
 Path = tuple[str | int, ...]
 KUSTOMIZATION = "kustomization.yaml"
-_KNOWN = {"apiVersion", "kind", "resources", "patches"}
+_KNOWN = {"apiVersion", "kind", "resources", "patches", "configMapGenerator"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,8 @@ def _without_nulls(value: Any) -> Any:
 def build(files: Mapping[str, str], folder: str) -> list[Document]:
     """What `kustomize build <folder>` makes of `resources` and `patches: [{path: ...}]`, the only two keys supported.
 
+    `configMapGenerator` is passed by: the policy as a ConfigMap, for a cluster's judge.
+
     Raises:
         BadInput: a file that is missing, another kustomize key, a patch that matches nothing.
     """
@@ -160,7 +162,8 @@ def _kustomization(files: Mapping[str, str], name: str) -> Document:
             raise BadInput(
                 f"{key} is not supported in this folder",
                 where=documents[0].where((key,)),
-                remedy="here a kustomization has `resources` and `patches: [{path: ...}]`; put the rest into gitops/",
+                remedy="here a kustomization has `resources`, `patches: [{path: ...}]` and, for a cluster, "
+                "`configMapGenerator`; put the rest into gitops/",
             )
     return documents[0]
 
