@@ -129,9 +129,19 @@ _WORK = (
           (("sum by (kind, status) (rate(coalmine_judge_hook_answers_total[5m]))", "{{kind}} {{status}}"),)),
 )  # fmt: skip
 
+_CLOSER = (
+    Panel("Closings that wait", "Seconds since the analysis ended; git still names the bad release.",
+          (("coalmine:closing_waits:seconds", _WHO),), unit="s", width=8),
+    Panel("Closed in an hour", "By outcome.",
+          (("sum by (outcome) (increase(coalmine_closer_closed_total[1h]))", "{{outcome}}"),), width=8),
+    Panel("Retries and broken watches per second", "Git, the registry or the API server are out of reach.",
+          (("sum(rate(coalmine_closer_retries_total[5m]))", "retries"),
+           ("sum(rate(coalmine_closer_watch_breaks_total[5m]))", "watches")), width=8),
+)  # fmt: skip
+
 JUDGE = Board(
-    "coalmine-judge", "Coalmine: judge", "Whether the judge sees, decides and is heard.",
-    (("Health", _HEALTH), ("Work", _WORK)), per_canary=False,
+    "coalmine-judge", "Coalmine: judge and closer", "Whether the judge sees and decides, and the closer closes.",
+    (("Health", _HEALTH), ("Work", _WORK), ("Closer", _CLOSER)), per_canary=False,
 )  # fmt: skip
 
 BOARDS = {"canaries.json": CANARIES, "service.json": SERVICE, "judge.json": JUDGE}
