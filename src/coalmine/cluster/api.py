@@ -54,7 +54,8 @@ class Api:
             remedy = "run it in a pod with a service account, or set KUBECONFIG"
             raise BadInput(f"no cluster is known: {error}", remedy=remedy) from error
         settings.retries = 0  # a retry is the caller's business: it knows what has changed meanwhile
-        self._objects = client.CustomObjectsApi(client.ApiClient(settings))
+        self.client = client.ApiClient(settings)
+        self._objects = client.CustomObjectsApi(self.client)
 
     def canaries(self, namespace: str = "") -> Listed:
         """Of one namespace, or of all where none is named."""

@@ -254,7 +254,7 @@ def _begun(track: Track, seen: Seen) -> Attempt:
     assert release is not None  # `follow` looked
     kind = Kind.RETURN if release == track.returning else Kind.CONFIG if release == track.primary else Kind.RELEASE
     number = max(track.attempt, track.open.number if track.open else 0) + 1
-    return Attempt(number, release, kind, track.primary, started=seen.t)
+    return Attempt(number, release, kind, track.primary, started=min(seen.t, seen.written or seen.t))
 
 
 def _end(attempt: Attempt, seen: Seen, outcome: Outcome, *, note: str = "") -> End:

@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from urllib.parse import urlsplit
 
 from coalmine.errors import BadInput, Temporary
 from coalmine.release.git import MAIN, Done, Repository, create_bare
@@ -37,7 +38,7 @@ class Remote:
 
     def prepare(self) -> None:
         """Make the clone, or point an existing one here. Raises BadInput for a URL that holds a password."""
-        if "@" in self.url.partition("://")[2].partition("/")[0].rpartition(":")[0] and self.url.startswith("http"):
+        if "://" in self.url and urlsplit(self.url).password:
             raise BadInput(
                 "the repository's URL holds a password",
                 where="--git",

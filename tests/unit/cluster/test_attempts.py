@@ -250,37 +250,63 @@ STEPS = st.lists(
 )
 
 
-def _played(steps: list[str]) -> list[tuple[Seen, str]]:
+@dataclass
+class Play:
     """A history that Flagger could write, with what truly ended at each look."""
-    f, version, serves, trying, tried = Flagger().served(M1), 1, M1, None, M1
-    looks = [(f.look(), "")]
-    for step in steps:
-        truth = ""
-        wanted = ReleaseId.parse((f.target or {})["coalmine.dev/release"])
+
+    flagger: Flagger = field(default_factory=lambda: Flagger().served(M1))
+    version: int = 1
+    serves: ReleaseId = M1
+    trying: ReleaseId | None = None
+    tried: ReleaseId = M1
+
+    def step(self, step: str) -> str:
+        wanted = ReleaseId.parse((self.flagger.target or {})["coalmine.dev/release"])
         if step == "push":
-            version += 1
-            f.push(ReleaseId(version, "abc1234"))
-        elif step == "begin" and trying is None and wanted not in (serves, tried):
-            f.progressing()
-            trying = tried = wanted
-        elif trying is None:
-            if f.status["phase"] == "Failed":
-                f.resync()
-        elif wanted != trying:
-            truth = f"{trying} superseded"
-            trying = tried = wanted
-            f.progressing()
-        elif step == "weight":
-            f.weight(25)
+            self.version += 1
+            self.flagger.push(ReleaseId(self.version, "abc1234"))
+            return ""
+        if self.trying is None:
+            return self._rest(wanted, begins=step == "begin")
+        if wanted != self.trying:
+            truth = f"{self.trying} superseded"
+            self._begin(wanted)
+            return truth
+        return self._go_on(step, self.trying)
+
+    def _rest(self, wanted: ReleaseId, *, begins: bool) -> str:
+        if begins and wanted not in (self.serves, self.tried):
+            self._begin(wanted)
+        elif self.flagger.status["phase"] == "Failed":
+            self.flagger.resync()
+        return ""
+
+    def _begin(self, wanted: ReleaseId) -> None:
+        self.flagger.progressing()
+        self.trying = self.tried = wanted
+
+    def _go_on(self, step: str, trying: ReleaseId) -> str:
+        if step == "weight":
+            self.flagger.weight(25)
         elif step == "check":
-            f.checks_failed(int(f.status["failedChecks"]) + 1)
+            self.flagger.checks_failed(int(self.flagger.status["failedChecks"]) + 1)
         elif step == "fail":
-            f.failed()
-            truth, trying = f"{trying} rolled_back", None
+            self.flagger.failed()
+            self.trying = None
+            return f"{trying} rolled_back"
         elif step == "promote":
-            f.promoted()
-            truth, serves, trying = f"{trying} promoted", trying, None
-        looks.append((f.look(), truth))
+            self.flagger.promoted()
+            self.serves, self.trying = trying, None
+            return f"{trying} promoted"
+        return ""
+
+
+def _played(steps: list[str]) -> list[tuple[Seen, str]]:
+    play = Play()
+    looks = [(play.flagger.look(), "")]
+    for step in steps:
+        truth = play.step(step)
+        looks.append((play.flagger.look(), truth))
     return looks
 
 
