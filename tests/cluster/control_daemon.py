@@ -66,6 +66,8 @@ class Daemon:
                 os.kill(pid, signal.SIGKILL)
                 while self.pid() is not None:
                     time.sleep(0.05)
+        if self._child is not None:
+            self._child.wait()  # it may have ended between our two looks: reaped by none of them
         self._file.unlink(missing_ok=True)
 
     def tail(self, lines: int = 15) -> str:
