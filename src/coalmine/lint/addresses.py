@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from coalmine.lint.objects import Container, Pod
-from coalmine.lint.tree import maps
+from coalmine.lint.tree import items, maps
 
 if TYPE_CHECKING:
     from coalmine.lint.estate import Estate
@@ -71,7 +71,7 @@ def unreachable(estate: Estate, address: Address | None) -> str:
 def urls(container: Container) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """URLs in a container's arguments and variables, with their fields."""
     for key in ("command", "args"):
-        for index, word in enumerate(container.data.get(key) or []):
+        for index, word in enumerate(items(container.data, key)):
             yield from (((key, index), url) for url in _URL.findall(str(word)))
     for index, one in maps(container.data, "env"):
         yield from ((("env", index, "value"), url) for url in _URL.findall(str(one.get("value", ""))))

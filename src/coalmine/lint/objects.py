@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coalmine.lint.rule import Hit
-from coalmine.lint.tree import Path, at, mapping, maps
+from coalmine.lint.tree import Path, at, items, mapping, maps
 
 TEMPLATES: dict[str, Path] = {
     "Deployment": ("spec", "template"),
@@ -126,7 +126,7 @@ class Pod:
         ports = self.ports()
         if isinstance(port, str) and not port.isdigit():
             return port in ports
-        return not ports or int(port) in ports.values()
+        return not ports or not isinstance(port, int | str) or int(port) in ports.values()
 
     def hit(self, path: Path, what: str) -> Hit:
         return self.owner.hit((*self.path, *path), what)
@@ -151,7 +151,7 @@ class Container:
     @property
     def words(self) -> list[str]:
         """Command and arguments."""
-        return [str(word) for key in ("command", "args") for word in self.data.get(key) or []]
+        return [str(word) for key in ("command", "args") for word in items(self.data, key)]
 
     @property
     def env(self) -> dict[str, str]:

@@ -28,7 +28,8 @@ class Places:
             if document.key != (obj.kind, obj.name):
                 continue
             held = max((end for end in range(len(path) + 1) if path[:end] in document.places), default=0)
-            if held > depth:
+            # A patch comes after what it is laid over: of two that write the very field, the later has set it.
+            if held > depth or held == depth == len(path):
                 name, _, line = document.places[path[:held]].rpartition(":")
                 best, depth = (name, int(line)), held
         return best

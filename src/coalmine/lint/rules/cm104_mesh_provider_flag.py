@@ -17,6 +17,10 @@ _FLAG = re.compile(r"--?mesh-provider=(.*)")
 
 
 def check(estate: Estate) -> Iterator[Hit]:
+    for app in estate.kind("Application"):
+        path = ("spec", "source", "helm", "valuesObject", "meshProvider")
+        if app.at("spec", "source", "chart") == "flagger" and not _KNOWN.fullmatch(app.text(*path) or "istio"):
+            yield app.hit(path, f"meshProvider: {app.text(*path)} is none that Flagger knows")
     for pod in estate.pods:
         for container in pod.containers():
             for word in container.words:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from coalmine.lint.addresses import in_cluster, unreachable
@@ -10,15 +9,19 @@ from coalmine.lint.estate import Estate
 from coalmine.lint.examples import JUDGE, SERVICE, TEMPLATE, together
 from coalmine.lint.rule import Hit, Rule, Severity, swapped
 
-_FLAG = re.compile(r"--?metrics-server=(.*)")
-
 
 def check(estate: Estate) -> Iterator[Hit]:
     for template in estate.kind("MetricTemplate"):
-        path = ("spec", "provider", "address")
-        problem = unreachable(estate, in_cluster(estate, template.text(*path), template.namespace))
+        problem = unreachable(
+            estate, in_cluster(estate, template.text("spec", "provider", "address"), template.namespace)
+        )
         if problem:
-            yield template.hit(path, problem)
+            yield template.hit(("spec", "provider", "address"), problem)
+    for app in estate.kind("Application"):
+        path = ("spec", "source", "helm", "valuesObject", "metricsServer")
+        problem = unreachable(estate, in_cluster(estate, app.text(*path), "")) if app.at(*path) else ""
+        if problem:
+            yield app.hit(path, problem)
     for canary in estate.kind("Canary"):
         address = in_cluster(estate, canary.text("spec", "metricsServer"), canary.namespace)
         problem = unreachable(estate, address) if canary.at("spec", "metricsServer") else ""

@@ -51,7 +51,7 @@ def _pod_port(service: Obj, port: int, pod: Pod) -> int | None:
     for _, one in maps(service.data, "spec", "ports"):
         if one.get("port") == port:
             target = one.get("targetPort") or port
-            return pod.ports().get(target) if isinstance(target, str) else int(target)
+            return target if isinstance(target, int) else pod.ports().get(str(target))
     return None
 
 

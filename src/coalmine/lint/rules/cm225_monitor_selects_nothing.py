@@ -18,7 +18,7 @@ def check(estate: Estate) -> Iterator[Hit]:
             yield monitor.hit(("spec", "selector"), "no Service has these labels")
         for index, endpoint in maps(monitor.data, "spec", "endpoints"):
             names = {str(port.get("name")) for one in found for _, port in maps(one.data, "spec", "ports")}
-            if found and endpoint.get("port") and endpoint["port"] not in names:
+            if found and endpoint.get("port") and str(endpoint["port"]) not in names:
                 yield monitor.hit(
                     ("spec", "endpoints", index, "port"), f"{endpoint['port']} is none of {sorted(names)}"
                 )

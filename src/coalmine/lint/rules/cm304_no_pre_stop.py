@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from coalmine.lint.estate import Estate
 from coalmine.lint.examples import CANARY, DEPLOYMENT, together
 from coalmine.lint.rule import Hit, Rule, Severity, swapped
+from coalmine.lint.tree import at
 
 
 def check(estate: Estate) -> Iterator[Hit]:
     for _, pod in estate.canary_pods():
         for container in pod.lasting():
-            if container.ports() and not container.data.get("lifecycle", {}).get("preStop"):
+            if container.ports() and not at(container.data, "lifecycle", "preStop"):
                 yield container.hit(("lifecycle", "preStop"), f"{container.name} has no preStop")
 
 

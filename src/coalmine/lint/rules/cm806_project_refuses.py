@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from coalmine.lint.estate import Estate
@@ -27,14 +27,14 @@ def check(estate: Estate) -> Iterator[Hit]:
 def _allowed(project: Obj, obj: Obj) -> bool:
     spec = mapping(project.data, "spec")
     if not obj.namespace:
-        return _listed(spec.get("clusterResourceWhitelist") or [], obj)
+        return _listed(spec, "clusterResourceWhitelist", obj)
     place = any(_fits(one.get("namespace"), obj.namespace) for _, one in maps(spec, "destinations"))
-    listed = "namespaceResourceWhitelist" not in spec or _listed(spec["namespaceResourceWhitelist"] or [], obj)
-    return place and listed and not _listed(spec.get("namespaceResourceBlacklist") or [], obj)
+    listed = "namespaceResourceWhitelist" not in spec or _listed(spec, "namespaceResourceWhitelist", obj)
+    return place and listed and not _listed(spec, "namespaceResourceBlacklist", obj)
 
 
-def _listed(kinds: list[Any], obj: Obj) -> bool:
-    return any(_fits(one.get("group"), obj.group) and _fits(one.get("kind"), obj.kind) for one in kinds)
+def _listed(spec: Mapping[str, Any], field: str, obj: Obj) -> bool:
+    return any(_fits(one.get("group"), obj.group) and _fits(one.get("kind"), obj.kind) for _, one in maps(spec, field))
 
 
 def _fits(pattern: Any, text: str) -> bool:
