@@ -55,6 +55,8 @@ class Known(Protocol):
 
     def doubts(self, asked: Asked) -> Iterator[CoalmineError]: ...
 
+    def between(self, old: str, new: str, *, beside: set[str]) -> Iterator[CoalmineError]: ...
+
     def held(self, asked: Asked) -> str: ...
 
 
@@ -84,6 +86,7 @@ class Check:
         for change in changes:
             if locate(change.path):
                 yield from _caught(self._release, update, change)
+        yield from self.known.between(update.old, update.new, beside={change.path for change in changes})
         needed = (self.env,) if self.overlays_needed else ()
         yield from tree.policies(
             self.repository, update.new, changes, env=self.env, needed=needed, first=update.old == NOTHING

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from coalmine.errors import BadInput, CoalmineError, Refused
 from coalmine.records import ReleaseId
-from coalmine.release.file import ReleaseFile, parse
+from coalmine.release.file import ReleaseFile, locate, parse
 from coalmine.release.git import NOTHING, Repository
 from coalmine.release.ledger import Ledger
 
@@ -66,6 +66,11 @@ class OnMachine:
             remedy = f"releases of {file.model} that are: {known}. `coalmine package` builds one, or `git rm` the file"
             yield Refused(f"{file.release} is not known on this machine", where=asked.at, remedy=remedy)
 
+    def between(self, old: str, new: str, *, beside: set[str]) -> Iterator[CoalmineError]:
+        """Nothing: the ledger is asked again whenever a release is named, wherever it was named before."""
+        del self, old, new, beside
+        yield from ()
+
     def held(self, asked: Asked) -> str:
         """Why the release is in quarantine; empty where it is not, or is forced."""
         if asked.forced or asked.file.release == self.ledger.primary(asked.file.model):
@@ -97,23 +102,34 @@ class Signed:
         self._whole()
         accepted = set() if asked.old == NOTHING else self._contents(asked.old, at=asked.at)
         span = asked.new if asked.old == NOTHING else f"{asked.old}..{asked.new}"
-        fresh = self._contents(span, "--full-history", at=asked.at) | {self._sha(asked)}
-        for sha in sorted(fresh - accepted):
+        for sha in sorted(self._contents(span, "--full-history", at=asked.at) - accepted):
             try:
-                file = parse(self.repository.blob(sha), at=asked.at)
+                yield from self._unsigned(parse(self.repository.blob(sha), at=asked.at), at=asked.at)
             except BadInput as error:
                 remedy = "squash the commits of this push into one"
                 yield Refused(f"was broken by a commit in between: {error.what}", where=asked.at, remedy=remedy)
-                continue
-            if not file.image:
-                remedy = "let `coalmine release --env ... --image <repository>@<digest>` write it"
-                yield Refused(f"{file.release} names no image by digest", where=asked.at, remedy=remedy)
-                continue
-            try:
-                self.verify(file)
-            except CoalmineError as error:
-                error.where = error.where or asked.at
-                yield error
+
+    def between(self, old: str, new: str, *, beside: set[str]) -> Iterator[CoalmineError]:
+        """As `doubts`, of release files that a push changes and changes back; those in `beside` are asked about anyway."""
+        span = new if old == NOTHING else f"{old}..{new}"
+        form = ("--format=", "--name-only", "--no-renames", "--root", "-m", "--full-history", "-z")
+        listed = self.repository.run("log", *form, span, "--", "gitops/apps").split("\0")
+        for at in sorted({name.strip("\n") for name in listed} - beside):
+            model, env = locate(at) or ("", "")
+            if model:
+                anyone = ReleaseFile(model, env, ReleaseId(1, NOTHING[:7]))  # whatever it names at the ends
+                yield from self.doubts(Asked(anyone, at, old, new))
+
+    def _unsigned(self, file: ReleaseFile, *, at: str) -> Iterator[CoalmineError]:
+        if not file.image:
+            remedy = "let `coalmine release --env ... --image <repository>@<digest>` write it"
+            yield Refused(f"{file.release} names no image by digest", where=at, remedy=remedy)
+            return
+        try:
+            self.verify(file)
+        except CoalmineError as error:
+            error.where = error.where or at
+            yield error
 
     def held(self, asked: Asked) -> str:
         """A healing commit names the release as failed, and no later commit that names it again says why.
@@ -143,9 +159,6 @@ class Signed:
         listed = self.repository.run("log", *form, *how, span, "--", at)
         found = {line.split()[3] for line in listed.splitlines() if line.startswith(":")}
         return found - {NOTHING}
-
-    def _sha(self, asked: Asked) -> str:
-        return next(entry.sha for entry in self.repository.entries(asked.new, asked.at) if entry.path == asked.at)
 
     def _whole(self) -> None:
         if self.repository.run("rev-parse", "--is-shallow-repository").strip() == "true":
