@@ -158,7 +158,7 @@ def build(
         _present(over)
     trust = ["--volume", f"{_TRUST}:{_TRUST}:ro"] if over and Path(_TRUST).exists() else []
     options = ["--isolation", "chroot", "--pull-never", "--layers=false", *trust, *arguments]
-    buildah("build", *options, "--tag", name, "--file", str(containerfile), str(context))
+    buildah("build", *options, "--tag", name, "--file", str(containerfile), str(context), niceness=19)
     buildah("push", name, f"oci-archive:{archive}:{name}")
     if name not in {DEBIAN, PYTHON}:  # what others build on stays; the rest is in its archive
         buildah("rmi", name)
@@ -179,11 +179,13 @@ def run(name: str, *command: str, user: int) -> str:
         buildah("rm", container)
 
 
-def buildah(*words: str) -> str:
+def buildah(*words: str, niceness: int = 0) -> str:
     """Run buildah on the bench's own image store, not the user's. Raises as `rootfs.run`."""
     store = cache.folder() / "containers"
     roots = ["--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver", "vfs"]
-    return rootfs.run(["nice", "-n", "19", _program(), *roots, *words], environment={"TMPDIR": str(cache.folder())})
+    return rootfs.run(
+        ["nice", "-n", str(niceness), _program(), *roots, *words], environment={"TMPDIR": str(cache.folder())}
+    )
 
 
 def manifest(archive: Path) -> str:

@@ -20,7 +20,7 @@ from cluster.gitserver import GitServer
 from cluster.kubectl import Kubectl
 from cluster.machine import Machine
 from cluster.node import cgroups
-from cluster.node.layout import BENCH_DOMAIN
+from cluster.node.layout import BENCH_DOMAIN, NODE
 from cluster.pki import Authority
 from cluster.registry import NAME as REGISTRY
 from cluster.registry import Registry
@@ -30,6 +30,8 @@ BOOTSTRAP = "gitops/clusters/bench/bootstrap"
 _INSTALL = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/install.yaml"
 # What the platform's manifests name, the heaviest last.
 IMAGES = ("redis", "prometheus", "flagger", "envoy-gateway", "envoy", "argocd")
+
+_VOLUMES = 12
 
 Say = Callable[[str], None]
 
@@ -57,11 +59,38 @@ class Platform:
         self.registry.start()
         self.registry.trust(self.machine.layout.certs)
         registry_charts.push(self.registry)
+        self.kubectl.apply(self.volumes())
         self.git.create()
         self.git.start()
         for daemon in (self.registry.daemon, self.git.daemon):
             if pid := daemon.pid():
                 cgroups.adopt(pid)  # so that `down` finds it whatever happens
+
+    def volumes(self) -> list[dict[str, Any]]:
+        """A default storage class and folders for the claims that name none: the bench has no provisioner."""
+        kind = {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "provisioner": "kubernetes.io/no-provisioner",
+        }
+        default = {"storageclass.kubernetes.io/is-default-class": "true"}
+        made = [
+            kind | {"metadata": {"name": "bench", "annotations": default}, "volumeBindingMode": "WaitForFirstConsumer"}
+        ]
+        where = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}
+        for number in range(_VOLUMES):
+            folder = self.machine.layout.folder / "volumes" / f"{number}"
+            folder.mkdir(parents=True, exist_ok=True)
+            spec = {
+                "capacity": {"storage": "20Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": "bench",
+                "local": {"path": str(folder)},  # not hostPath, to which no fsGroup is given
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}},
+            }
+            name = {"name": f"bench-{number}"}
+            made.append({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": name, "spec": spec})
+        return made
 
     def stop(self) -> None:
         """The services only; the node is the machine's to stop."""
@@ -79,6 +108,7 @@ class Platform:
         if images_of_ours:
             (self.work / "gitops/clusters/bench/images/kustomization.yaml").write_text(_component(images_of_ours))
             _git("commit", "--quiet", "--all", "--message", "Name the images by digest", at=self.work)
+        # By its path, so that no check and no webhook is in the way of a bench that begins anew.
         _git("push", "--quiet", "--force", str(bare), "HEAD:refs/heads/main", at=self.work)
         return _git("rev-parse", "HEAD", at=self.work).strip()
 
@@ -98,6 +128,10 @@ class Platform:
             self.kubectl.wait(f"crd/{name}", "Established")
         self.kubectl.apply(rest)
         self.trust("argocd")
+        for name in ("repo-server", "server", "redis"):
+            self.kubectl.within("argocd").rolled_out(f"deployment/argocd-{name}", seconds=300)
+        address = self.kubectl.within("argocd").get("service", "argocd-server")["spec"]["clusterIP"]
+        self.git.webhooks(f"http://{address}/api/webhook")
 
     def trust(self, namespace: str) -> None:
         """Let the Argo CD in that namespace trust what serves the bench's names."""

@@ -18,6 +18,8 @@ from coalmine.errors import Broken
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]  # the first run builds the registry
 
+OCI = "application/vnd.oci.image.manifest.v1+json"
+
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
@@ -37,8 +39,7 @@ def archived(at: Path, *, layer: bytes = b"a layer") -> Path:
         return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{name}", "size": len(content)}
 
     parts = {"config": blob("config.v1+json", b"{}"), "layers": [blob("layer.v1.tar", layer)]}
-    kind = "application/vnd.oci.image.manifest.v1+json"
-    manifest = blob("manifest.v1+json", json.dumps({"schemaVersion": 2, "mediaType": kind, **parts}).encode())
+    manifest = blob("manifest.v1+json", json.dumps({"schemaVersion": 2, "mediaType": OCI, **parts}).encode())
     files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [manifest]}).encode()
     with tarfile.open(at, "w") as tar:
         for name, content in files.items():
@@ -52,7 +53,7 @@ def test_an_image_is_served_by_the_digest_that_it_had_in_its_archive(registry: R
     digest = registry.push(archived(tmp_path / "a.tar"), "sentiment", tag="m7-abc")
     assert registry.digest("sentiment", "m7-abc") == digest
     with registry.client() as client:
-        manifest = client.get(f"/v2/sentiment/manifests/{digest}")
+        manifest = client.get(f"/v2/sentiment/manifests/{digest}", headers={"accept": OCI})
         assert f"sha256:{hashlib.sha256(manifest.content).hexdigest()}" == digest
         layer = client.get(f"/v2/sentiment/blobs/{manifest.json()['layers'][0]['digest']}")
         assert layer.content == b"a layer"
