@@ -41,8 +41,14 @@ _ENVOY_CX = (
     "http1_total http2_total http3_total idle_timeout max_duration_reached max_requests none_healthy overflow "
     "pool_overflow protocol_error rx_bytes_buffered rx_bytes_total total tx_bytes_buffered tx_bytes_total"
 )
+_CLOSER = (
+    "coalmine_closer_ends_total coalmine_closer_closed_total coalmine_closer_waiting coalmine_closer_retries_total "
+    "coalmine_closer_looks_total coalmine_closer_last_list_seconds coalmine_closer_watch_breaks_total "
+    "coalmine_closer_leads"
+)
 EXACT = {
     "the judge": _JUDGE,
+    "the closer": _CLOSER,
     "the feedback service": "coalmine_feedback_requests_total",
     "Flagger": _FLAGGER,
     "BentoML": _BENTOML,

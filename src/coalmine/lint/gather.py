@@ -70,6 +70,10 @@ def cluster(renderer: Renderer, folder: str) -> Estate:
     while waiting:
         found = [source for app in argo.applications(waiting, renderer.root) for source in argo.sources(app)]
         own = {source.url for source in found if source.path.startswith(queue[0].split("/")[0] + "/")}
+        for one in found:
+            if one.path and one.url in own and not (renderer.root / one.path).is_dir():
+                remedy = "mend spec.source.path, or add the folder"
+                raise BadInput(f"there is no folder {one.path}", where=one.app.title, remedy=remedy)
         ours = [one for one in found if one.path and one.url in own and (renderer.root / one.path).is_dir()]
         opaque |= {one.namespace for one in found if one not in ours}
         renderer.ahead(one.path for one in ours)

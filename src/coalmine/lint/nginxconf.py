@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from posixpath import basename
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ class Directive:
     words: tuple[str, ...]
     around: tuple[tuple[str, ...], ...]
     line: int
+    source: str = ""  # the included file that it stands in; empty for the outermost
 
     @property
     def name(self) -> str:
@@ -42,6 +43,7 @@ class Conf:
     file: File | None = None
     obj: Obj | None = None
     key: str = ""
+    others: Mapping[str, File] = field(default_factory=dict)
 
     def named(self, *names: str) -> Iterator[Directive]:
         yield from (one for one in self.directives if one.name in names)
@@ -53,19 +55,19 @@ class Conf:
 
     def hit(self, at: Directive, what: str) -> Hit:
         if self.file is not None:
-            return self.file.hit(at.line, what)
-        return Hit(f"line {at.line}: {what}", obj=self.obj, path=("data", self.key))
+            return self.others.get(at.source, self.file).hit(at.line, what)
+        return Hit(f"line {at.line}: {what}", obj=self.obj, path=("data", at.source or self.key))
 
 
 def confs(estate: Estate) -> Iterator[Conf]:
     """Those that proxy to something and that no other includes."""
-    texts = {file.path: file.text for file in estate.files if file.path.endswith(_ENDINGS)}
-    included = {basename(name) for text in texts.values() for name in _includes(text)}
-    for file in estate.files:
-        if file.path in texts and basename(file.path) not in included:
-            found = _read(file.text, {basename(path): text for path, text in texts.items()})
+    files = {basename(file.path): file for file in estate.named(*_ENDINGS)}
+    included = {basename(name) for file in files.values() for name in _includes(file.text)}
+    for file in estate.named(*_ENDINGS):
+        if basename(file.path) not in included:
+            found = _read(file.text, {name: one.text for name, one in files.items()})
             if any(one.name == "proxy_pass" for one in found):
-                yield Conf(found, file=file)
+                yield Conf(found, file=file, others=files)
     for obj, path, text in estate.texts():
         if "proxy_pass" in text:
             others = {str(key): str(value) for key, value in obj.data["data"].items()}
@@ -79,33 +81,33 @@ def _includes(text: str) -> Iterator[str]:
 
 
 def _read(text: str, others: Mapping[str, str]) -> tuple[Directive, ...]:
-    return tuple(_directives(list(_lines(text, others, depth=0))))
+    return tuple(_directives(list(_lines(text, others, source="", depth=0))))
 
 
-def _lines(text: str, others: Mapping[str, str], *, depth: int) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers in the outermost file; what an include brings has the number of its line."""
+def _lines(text: str, others: Mapping[str, str], *, source: str, depth: int) -> Iterator[tuple[str, int, str]]:
+    """Lines with their file and number; what is included stands where it is included."""
     for number, line in enumerate(text.splitlines(), start=1):
         names = [basename(name) for name in _includes(line)]
         if names and names[0] in others and depth < 8:
-            yield from ((number, inner) for _, inner in _lines(others[names[0]], others, depth=depth + 1))
+            yield from _lines(others[names[0]], others, source=names[0], depth=depth + 1)
         else:
             plain = re.sub(r"\{\{.*?\}\}", OPAQUE, re.sub(r"\{%.*?%\}|\{#.*?#\}", "", line))
-            yield number, re.sub(r"(^|\s)#.*$", "", plain)
+            yield source, number, re.sub(r"(^|\s)#.*$", "", plain)
 
 
-def _directives(lines: list[tuple[int, str]]) -> Iterator[Directive]:
+def _directives(lines: list[tuple[str, int, str]]) -> Iterator[Directive]:
     around: list[tuple[str, ...]] = []
     words: list[str] = []
-    for number, line in lines:
+    for source, number, line in lines:
         for match in _TOKEN.finditer(line):
             if match["word"]:
                 words.append(match["word"].strip("\"'"))
             elif match["mark"] == "{":
-                around.append((*words, f"line {number}, block {len(around)}"))
+                around.append((*words, f"{source}:{number}:{match.start()}"))
                 words = []
             elif match["mark"] in (";", "}"):
                 if words:
-                    yield Directive(tuple(words), tuple(around), number)
+                    yield Directive(tuple(words), tuple(around), number, source)
                 words = []
                 if match["mark"] == "}" and around:
                     around.pop()

@@ -12,8 +12,8 @@ from coalmine.lint.tree import at
 
 def check(estate: Estate) -> Iterator[Hit]:
     for _, pod in estate.canary_pods():
-        for container in pod.lasting():
-            if container.ports() and not at(container.data, "lifecycle", "preStop"):
+        for container in pod.containers():  # a native sidecar ends after these
+            if not at(container.data, "lifecycle", "preStop"):
                 yield container.hit(("lifecycle", "preStop"), f"{container.name} has no preStop")
 
 
@@ -23,7 +23,7 @@ RULE = Rule(
     severity=Severity.ERROR,
     reason="At SIGTERM BentoML closes its listener at once, and nginx its own, while the gateway still sends: each "
     "rollout and each drain loses requests.",
-    remedy="Give each container with a port `lifecycle: {preStop: {sleep: {seconds: 15}}}`.",
+    remedy="Give each container `lifecycle: {preStop: {sleep: {seconds: 15}}}`.",
     source="BentoML 1.4; Kubernetes, pod termination: endpoints are removed beside, not before, the signal",
     check=check,
     good=together(CANARY, DEPLOYMENT),
