@@ -5,6 +5,7 @@ its counters. Flagger's weight and phase are the only series that the test itsel
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ import pytest
 
 from cluster.rootfs import envoy
 from coalmine.cluster.tally import Tally
-from manifests.monitoring.estate import RULES, Query, filled, queries
+from manifests.monitoring.estate import RULES, Query, boards, filled, queries
+from manifests.monitoring.shadow import draw
 from unit.judge.running import Running, begin, judge
 from unit.judge.test_envoy_real import configuration, free_port, process, wait
 
@@ -186,6 +188,9 @@ def test_a_faulty_canary_is_seen_on_every_panel_and_its_alerts_fire(scene: Scene
     scene.until(firing("CoalmineRolledBack"))
     scene.until("coalmine:closing_waits:seconds == 3")
     assert not scene.ask(firing("CoalmineVerdictNotActedOn"))
+    for name, board in boards().items():
+        if folder := os.environ.get("COALMINE_PICTURES"):
+            draw(board, scene.shown, Path(folder) / name.replace(".json", ".png"))
     empty = [query for query in queries() if query.panel not in ABSENT and not scene.shown(mine(query))]
     # One scene has no second leader, retry or failed source: series that a first event makes.
     assert {query.panel for query in empty} <= {"Retries and broken watches per second", "Failures per second"}, empty
