@@ -1,4 +1,4 @@
-"""Each Canary's policy as a file for the judge: `python -m coalmine.cluster.policies --folder DIR`, beside it in its pod.
+"""Each Canary's policy as a file for the judge: `python -m coalmine.cluster.policies --folder DIR`, in its pod.
 
 A model's policy lies in git beside its Canary and reaches the cluster as the ConfigMap `policy` of the Canary's
 namespace. It is read by name, every two seconds, and not mounted: the judge's pod cannot know the namespaces that will
