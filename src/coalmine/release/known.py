@@ -110,7 +110,7 @@ class Signed:
                 yield Refused(f"was broken by a commit in between: {error.what}", where=asked.at, remedy=remedy)
 
     def between(self, old: str, new: str, *, beside: set[str]) -> Iterator[CoalmineError]:
-        """As `doubts`, of release files that a push changes and changes back; those in `beside` are asked about anyway."""
+        """As `doubts`, of release files that a push changes and changes back; those `beside` are asked about anyway."""
         span = new if old == NOTHING else f"{old}..{new}"
         form = ("--format=", "--name-only", "--no-renames", "--root", "-m", "--full-history", "-z")
         listed = self.repository.run("log", *form, span, "--", "gitops/apps").split("\0")
