@@ -78,6 +78,6 @@ def files(root: Path) -> Iterator[File]:
         for one in sorted((root / folder).rglob("*")):
             shown = one.relative_to(root).as_posix()
             hidden = any(part.startswith(".") and part not in _HIDDEN for part in Path(shown).parts)
-            wanted = one.suffix in _KINDS or one.name in _NAMES or "/.pulumi/" in shown
+            wanted = one.suffix in _KINDS or one.name.endswith(_NAMES) or "/.pulumi/" in shown
             if wanted and not hidden and one.is_file() and one.stat().st_size < _LARGEST:
                 yield from read_file(one, shown)[1]
