@@ -33,9 +33,9 @@ _NOW = (
           unit="percent", kind="stat", width=6, height=4),
     Panel("Decision", "What the judge decides now; empty while no analysis runs.",
           (("coalmine:decision:now{*} == 1", f"{_WHO} {{{{decision}}}}"),), kind="stat", width=6, height=4),
-    Panel("Promoted", "In a day.", (("sum(increase(flagger_canary_successes_total[1d]))", "promoted"),), kind="stat",
-          width=3, height=4),
-    Panel("Rolled back", "In a day.", (("sum(increase(flagger_canary_failures_total[1d]))", "rolled back"),),
+    Panel("Promoted", "In a day.", (("round(sum(increase(flagger_canary_successes_total[1d])))", "promoted"),),
+          kind="stat", width=3, height=4),
+    Panel("Rolled back", "In a day.", (("round(sum(increase(flagger_canary_failures_total[1d])))", "rolled back"),),
           kind="stat", width=3, height=4),
 )  # fmt: skip
 _ROLLOUT = (

@@ -90,7 +90,15 @@ def _panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
         "datasource": SOURCE,
         "gridPos": {"h": panel.height, "w": panel.width, "x": x, "y": y},
         "targets": [
-            {"refId": chr(ord("A") + place), "datasource": SOURCE, "expr": theirs(query), "legendFormat": legend}
+            {
+                "refId": chr(ord("A") + place),
+                "datasource": SOURCE,
+                "expr": theirs(query),
+                "legendFormat": legend,
+                # Over a range a stat would also show the last value of what is gone, a former decision for example.
+                "instant": panel.kind == "stat",
+                "range": panel.kind != "stat",
+            }
             for place, (query, legend) in enumerate(panel.asks)
         ],
         "fieldConfig": {"defaults": _defaults(panel), "overrides": _bands(panel)},

@@ -5,6 +5,7 @@ run here; this shows whether a board can be read. `COALMINE_PICTURES=<folder>` m
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,13 @@ def draw(board: dict[str, Any], ask: Ask, into: Path) -> None:
 
 
 def _panel(axes: Any, panel: dict[str, Any], ask: Ask) -> None:
-    last = []
+    last, now = [], time.time()
     for target in panel["targets"]:
         for series in ask(filled(target["expr"], namespace="sentiment", name="sentiment")):
             told = _named(target["legendFormat"], series["metric"])
             points = [(float(t), float(value)) for t, value in series["values"]]
+            if panel["type"] == "stat" and points[-1][0] < now - 5:
+                continue  # an instant query no longer finds it
             last.append(f"{told}: {points[-1][1]:g}")
             if panel["type"] != "stat":
                 thin = told.endswith(("lower", "upper"))
