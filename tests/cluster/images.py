@@ -19,12 +19,12 @@ from pathlib import Path
 
 from cluster import cache, engines, rootfs
 from coalmine.errors import BadInput
+from coalmine.files import write_whole
 
 RECIPES = Path(__file__).with_name("recipes")
 DEBIAN = "docker.io/library/debian:bookworm-slim"
 PYTHON = "docker.io/library/python:3.11-slim-bookworm"
 ARGO_REDIS = "public.ecr.aws/docker/library/redis:8.2.3-alpine"  # as Argo CD's own manifests have it
-# Hosts that intercept TLS have an authority of their own in this file; what a build fetches must trust it too.
 _TRUST = "/etc/ssl/certs/ca-certificates.crt"
 
 Source = Callable[[], Path]
@@ -75,7 +75,6 @@ IMAGES: tuple[Image, ...] = (
         "redis",
     ),
     Image(("quay.io/prometheus/prometheus:v2.42.0",), "prometheus"),
-    Image(("docker.io/nginxinc/nginx-unprivileged:1.22",), "nginx"),
     Image(
         ("quay.io/argoproj/argocd:v3.5.7",),
         "argocd",
@@ -156,8 +155,7 @@ def build(
     """
     if over:
         _present(over)
-    trust = ["--volume", f"{_TRUST}:{_TRUST}:ro"] if over and Path(_TRUST).exists() else []
-    options = ["--isolation", "chroot", "--pull-never", "--layers=false", *trust, *arguments]
+    options = ["--pull-never", "--layers=false", *arguments]
     buildah("build", *options, "--tag", name, "--file", str(containerfile), str(context), niceness=19)
     buildah("push", name, f"oci-archive:{archive}:{name}")
     if name not in {DEBIAN, PYTHON}:  # what others build on stays; the rest is in its archive
@@ -171,7 +169,7 @@ def run(name: str, *command: str, user: int) -> str:
     """
     container = buildah("from", "--pull-never", f"oci-archive:{image(name)}").strip()
     try:
-        words = ["run", "--isolation", "chroot", "--user", f"{user}:{user}", container, "--", "/bin/sh", "-c"]
+        words = ["run", "--user", f"{user}:{user}", container, "--", "/bin/sh", "-c"]
         if named(name).over:
             return buildah(*words, 'exec "$@" 2>&1', "sh", *command)
         return buildah(*words[:-2], *command)
@@ -181,11 +179,36 @@ def run(name: str, *command: str, user: int) -> str:
 
 def buildah(*words: str, niceness: int = 0) -> str:
     """Run buildah on the bench's own image store, not the user's. Raises as `rootfs.run`."""
+    if not shutil.which("buildah"):
+        rootfs.run(["buildah"])  # says what to install
+    return rootfs.run(["nice", "-n", str(niceness), "buildah", *words], environment=_environment())
+
+
+def environment(*bases: str) -> dict[str, str]:
+    """What makes any use of buildah, such as `coalmine image build`, work on the bench's store.
+
+    `bases`: the bench's images that it builds on; they are made and put there.
+    """
+    for base in bases:
+        _present(base)
+    return _environment()
+
+
+def _environment() -> dict[str, str]:
     store = cache.folder() / "containers"
-    roots = ["--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver", "vfs"]
-    return rootfs.run(
-        ["nice", "-n", str(niceness), _program(), *roots, *words], environment={"TMPDIR": str(cache.folder())}
-    )
+    store.mkdir(exist_ok=True)
+    storage = f'[storage]\ndriver = "vfs"\ngraphroot = "{store}/root"\nrunroot = "{store}/run"\n'
+    write_whole(store / "storage.conf", storage)
+    # Hosts that intercept TLS have an authority of their own in this file; what a build fetches must trust it too.
+    volumes = [f"{_TRUST}:{_TRUST}:ro"] if Path(_TRUST).exists() else []
+    write_whole(store / "containers.conf", f"[containers]\nvolumes = {json.dumps(volumes)}\n")
+    return {
+        "BUILDAH_ISOLATION": "chroot",
+        "STORAGE_DRIVER": "vfs",
+        "CONTAINERS_STORAGE_CONF": str(store / "storage.conf"),
+        "CONTAINERS_CONF": str(store / "containers.conf"),
+        "TMPDIR": str(cache.folder()),
+    }
 
 
 def manifest(archive: Path) -> str:
@@ -210,12 +233,6 @@ def _present(name: str) -> None:
         listed = json.loads(buildah("images", "--json"))
         if not any(name in (entry.get("names") or []) and entry.get("digest") == wanted for entry in listed):
             buildah("pull", f"oci-archive:{archive}:{name}")
-
-
-def _program() -> str:
-    if not shutil.which("buildah"):
-        rootfs.run(["buildah"])  # says what to install
-    return "buildah"
 
 
 def _identity(path: Path) -> str:

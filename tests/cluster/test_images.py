@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shlex
+import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +25,6 @@ STARTS = [
     ("envoy", 65532, "envoy --version", "/1.39.1/"),
     ("redis", 999, "redis-server --version", "v=7."),
     ("prometheus", 10001, "/bin/prometheus --version", "version 2.42.0"),
-    ("nginx", 10001, "nginx -v", "nginx/1.22"),
     ("argocd", 999, "argocd version --client --short", "v3.5.7"),
     ("argocd", 999, "argocd-repo-server version --client --short", "3.5.7"),
     ("argocd", 999, "git --version", "git version 2."),
@@ -37,6 +40,18 @@ STARTS = [
 def test_its_program_says_the_version_that_manifests_name(name: str, user: int, command: str, said: str) -> None:
 
     assert said in images.run(name, *shlex.split(command), user=user)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
+def test_a_build_of_ones_own_finds_the_bases_and_trusts_what_this_machine_trusts(tmp_path: Path) -> None:
+    host = Path("/etc/ssl/certs/ca-certificates.crt").read_bytes()
+    (tmp_path / "Containerfile").write_text(f"FROM {images.PYTHON}\nRUN sha256sum /etc/ssl/certs/ca-certificates.crt\n")
+    environment = os.environ | images.environment(images.PYTHON)
+    line = ["buildah", "build", "--tag", "localhost/trial", str(tmp_path)]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert hashlib.sha256(host).hexdigest() in done.stdout, done.stderr
+    images.buildah("rmi", "localhost/trial")
 
 
 @pytest.mark.cluster
