@@ -37,6 +37,7 @@ def closer(
     """Close what Flagger ended: heal git, move the alias, quarantine, report, notify. Once for each attempt."""
     from coalmine.cluster.closer import Closer
     from coalmine.cluster.options import Options
+    from coalmine.judge import logs
 
     if lease and lease.count("/") != 1:
         raise BadInput(f"{lease!r} names no Lease", where="--lease", remedy="--lease coalmine/closer")
@@ -46,6 +47,7 @@ def closer(
         credentials=git_credentials, notify=notify, judge_token=judge_token, public=public, lease=lease,
         host=host, port=port, poll=poll, grace=grace,
     )  # fmt: skip
+    logs.begin("json")
     made = Closer(options)
     if once:
         closed = made.once()
