@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
+import tracemalloc
 from pathlib import Path
 
 import mpmath
@@ -48,11 +48,15 @@ def test_a_long_support_summed_in_windows_is_the_exact_sum(poll: tuple[int, int,
         assert evidence.fnch_log_pmf(poll, np.asarray([x]))[0] == pytest.approx(float(exact), rel=1e-11, abs=1e-9)
 
 
-def test_ten_thousand_failures_in_one_poll_do_not_stall() -> None:
-    evidence.fnch_log_pmf((10, 1, 10, 1), PRIOR.points)
-    begun = time.perf_counter()
-    values = evidence.fnch_log_pmf((20_000, 10_000, 20_000, 3_000), PRIOR.points)
-    assert time.perf_counter() - begun < 0.05
+def test_ten_thousand_failures_in_one_poll_are_summed_in_windows_of_their_support() -> None:
+    """The whole support at every point would be 33 MB; how long it takes is in tests/bench/judge."""
+    tracemalloc.start()
+    try:
+        values = evidence.fnch_log_pmf((20_000, 10_000, 20_000, 3_000), PRIOR.points)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6e6
     assert np.isfinite(values).all()
 
 
