@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +55,7 @@ def remove_files(layout: Layout) -> None:
 
 
 def _files(layout: Layout) -> list[Path]:
-    files = [*_sockets(layout), *network.results()]
+    files = [*_dead_sockets(layout), *network.results()]
     if _LOG_LINKS.is_dir():
         files += [link for link in _LOG_LINKS.iterdir() if link.is_symlink() and _within(link, layout.folder)]
     if layout.ours() and _DEVICES.is_dir():
@@ -64,13 +63,16 @@ def _files(layout: Layout) -> list[Path]:
     return files
 
 
-def _sockets(layout: Layout) -> list[Path]:
-    """Shims listen below /run/containerd whatever containerd's own folder is; each says where in its bundle."""
-    addresses = []
-    for record in layout.runtime.glob("io.containerd.runtime.v2.task/*/*/bootstrap.json"):
-        with contextlib.suppress(OSError, ValueError):
-            addresses.append(Path(str(json.loads(record.read_text())["address"]).removeprefix("unix://")))
-    return sorted({path for path in addresses if path.exists()})
+def _dead_sockets(layout: Layout) -> list[Path]:
+    """Shims listen below /run/containerd whatever containerd's own folder is, and one that is killed leaves its socket.
+
+    Whose it was cannot be told afterwards; that nobody listens on it can, and then it is of no use to anybody.
+    """
+    folder = _RUN[0]
+    if not (layout.ours() and folder.is_dir()):
+        return []
+    listening = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()}
+    return sorted(path for path in folder.iterdir() if path.is_socket() and str(path) not in listening)
 
 
 def _within(link: Path, folder: Path) -> bool:
