@@ -66,6 +66,8 @@ locks: $(VENV)/dev.stamp ## resolve anew within pyproject's bounds
 	  --upgrade --all-extras --group dev pyproject.toml -o locks/dev.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra local -c locks/dev.txt pyproject.toml -o locks/local.txt
+	for part in cluster serving tracking; do $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --extra $$part -c locks/dev.txt pyproject.toml -o locks/$$part.txt || exit 1; done
 
 clean: ## remove the environment; never the state in .coalmine/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -28,9 +28,9 @@ from coalmine.steps import runtime
 from coalmine.steps.package import refuse_dirty
 from coalmine.steps.tracking import head
 
-OWN = ("coalmine", "nginx")  # what a cluster runs besides models: built from the project's own clean tree
-_BASES = {"serving": "PYTHON", "coalmine": "PYTHON", "nginx": "DEBIAN"}
-_LOCK = "locks/cluster.txt"
+# What a cluster runs besides models, each with its lock: built from the project's own clean tree.
+OWN = {"coalmine": "locks/cluster.txt", "mlflow": "locks/tracking.txt", "nginx": ""}
+_BASES = {"serving": "PYTHON", "coalmine": "PYTHON", "mlflow": "PYTHON", "nginx": "DEBIAN"}
 _SHORT = 12  # characters of the commit in the tag of an own image
 
 
@@ -91,8 +91,8 @@ def build(settings: Settings, of: Subject, *, builder: Builder, base: str = "", 
         context = Path(folder)
         if of.bento:
             _stage_bento(of.bento, epoch=epoch, wheel=wheel, into=context)
-        elif of.name == "coalmine":
-            _stage_own(settings.project, of.source, into=context)
+        elif lock := OWN[of.name]:
+            _stage_own(settings.project, of.source, lock=lock, into=context)
         builder.build(
             context,
             containerfile(of.containerfile),
@@ -175,8 +175,8 @@ def _stage_bento(bento: Path, *, epoch: int, wheel: Path | None, into: Path) -> 
     _readable(into)
 
 
-def _stage_own(project: Path, sha: str, *, into: Path) -> None:
-    found = runtime.carry(project, sha, into=into / "runtime", locks=(_LOCK,))
+def _stage_own(project: Path, sha: str, *, lock: str, into: Path) -> None:
+    found = runtime.carry(project, sha, into=into / "runtime", locks=(lock,))
     lacking = [name for name, digest in found.items() if not digest]
     if lacking:
         remedy = "build it in a clone of Coalmine itself"
