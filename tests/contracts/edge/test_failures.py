@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -56,10 +55,9 @@ def test_an_error_of_the_service_itself_passes_whole_with_its_arm(rig: Rig) -> N
 
 def test_an_arm_that_is_too_slow_is_a_504_after_a_second_more_than_the_timeout(start: Callable[..., Rig]) -> None:
     rig = start(timeout_seconds=1)
-    rig.blue.delay = 4
-    began = time.monotonic()
+    assert "proxy_read_timeout 2s;" in rig.config.conf.read_text()
+    rig.blue.delay = 3600  # it never answers
     answer = rig.ask()
-    assert 1.8 < time.monotonic() - began < 3.5
     assert (answer.status, answer.json["error"], answer.headers["x-coalmine-arm"]) == (504, "timed_out", "primary")
     assert rig.lines(at_least=1)[-1]["upstream_status"] == "504"
 
@@ -112,13 +110,13 @@ def test_a_body_over_the_limit_is_a_413_that_no_arm_sees(rig: Rig, chunked: bool
 
 
 def test_a_client_over_its_rate_is_a_429_that_counts_for_no_arm(start: Callable[..., Rig]) -> None:
-    rig = start(rate_per_second=5, burst=5)
+    rig = start(rate_per_second=1, burst=5)
     connection = rig.connect()
     answers = [rig.ask(on=connection) for _ in range(40)]
     passed = [answer for answer in answers if answer.status == 200]
     refused = [answer for answer in answers if answer.status == 429]
     assert len(passed) + len(refused) == 40
-    assert 6 <= len(passed) <= 12
+    assert passed[:6] == answers[:6]  # the burst; how many more pass is how long the forty take
     assert (refused[0].json["error"], refused[0].headers["retry-after"]) == ("too_many_requests", "1")
     assert len(rig.blue.seen) == len(passed)
     assert {line["arm"] for line in rig.lines(at_least=40) if line["status"] == 429} == {""}
@@ -138,12 +136,11 @@ def test_headers_and_addresses_that_are_too_long_are_answered_and_logged(rig: Ri
 
 def test_a_slow_client_is_let_go_and_holds_no_arm(start: Callable[..., Rig]) -> None:
     rig = start(client_timeout=1)
-    began = time.monotonic()
-    rig.raw(b"POST /predict HTTP/1.1\r\nHost: loc")
-    rig.raw(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
-    assert time.monotonic() - began < 5
+    rig.raw(b"POST /predict HTTP/1.1\r\nHost: loc", wait=60)
+    rig.raw(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc", wait=60)
     assert (rig.blue.seen, rig.blue.connections) == ([], 0)
-    assert {line["arm"] for line in rig.lines(at_least=2)} == {""}
+    # 408: the edge has ended it; a client that leaves is logged as 400 or 499.
+    assert [(line["arm"], line["status"]) for line in rig.lines(at_least=2)] == [("", 408)] * 2
     assert rig.ask().status == 200
 
 

@@ -43,6 +43,12 @@ def logged(site: Site, *lines: str, rotated: bool = False) -> Path:
     return site.settings.access_log
 
 
+def bytes_read() -> int:
+    """By this process, from anything, since it began."""
+    counts = dict(row.split(": ") for row in Path("/proc/self/io").read_text(encoding="ascii").splitlines())
+    return int(counts["rchar"])
+
+
 def test_what_a_release_cost_is_counted_by_arm_and_time(site: Site) -> None:
     log = logged(
         site,
@@ -86,11 +92,11 @@ def test_a_log_that_is_not_there_counts_nothing(site: Site) -> None:
 
 
 def test_a_long_log_is_entered_near_the_time_asked_for(site: Site) -> None:
-    """A day before the attempt is passed over, not read: the count is right and takes no second."""
+    """A day before the attempt is passed over, not read: the count is right, of a hundredth of the bytes."""
     log = logged(site, *(line(t, M2, "canary", 200) for t in range(300_000)))
-    before = time.perf_counter()
+    before = bytes_read()
     assert count(log, M2, started=299_000.0, ended=299_099.0).canary_requests == 100
-    assert time.perf_counter() - before < 1.0
+    assert bytes_read() - before < log.stat().st_size / 20
 
 
 def judged() -> dict[str, Any]:
