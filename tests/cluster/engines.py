@@ -55,6 +55,14 @@ ENGINES: dict[str, Engine] = {
         {"github.com/argoproj/argo-cd/v3/common.version": "3.5.7"},
         borrowed={"github.com/argoproj/argo-cd/gitops-engine": "v0.0.0-20260914071520-c9c369efcc5b"},
     ),
+    # Of all the ways to find targets only Kubernetes' API: the rest would take as long to build as everything else.
+    "prometheus": Engine(
+        "github.com/prometheus/prometheus",
+        "v0.316.0",  # the module's number of 3.16.0
+        "cmd/prometheus",
+        {"github.com/prometheus/common/version.Version": "3.16.0"},
+        tags="remove_all_sd,enable_kubernetes_sd",
+    ),
     "coredns": Engine("github.com/coredns/coredns", "v1.14.0"),
     "kwok": Engine("sigs.k8s.io/kwok", "v0.8.0", "cmd/kwok", {"sigs.k8s.io/kwok/pkg/consts.Version": "v0.8.0"}),
     "helm": Engine("helm.sh/helm/v3", "v3.22.0", "cmd/helm", {"helm.sh/helm/v3/internal/version.version": "v3.22.0"}),

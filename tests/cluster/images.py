@@ -74,7 +74,7 @@ IMAGES: tuple[Image, ...] = (
         ),  # the second is Argo CD's own
         "redis",
     ),
-    Image(("quay.io/prometheus/prometheus:v2.42.0",), "prometheus"),
+    Image(("quay.io/prometheus/prometheus:v3.16.0",), "prometheus", engines=("prometheus",)),
     Image(
         ("quay.io/argoproj/argocd:v3.5.7",),
         "argocd",

@@ -10,11 +10,12 @@ import base64
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster import engines, images, registry_charts
+from cluster import engines, images, project_images, registry_charts
 from cluster.gitserver import NAME as GIT
 from cluster.gitserver import GitServer
 from cluster.kubectl import Kubectl
@@ -24,6 +25,7 @@ from cluster.node.layout import BENCH_DOMAIN, NODE
 from cluster.pki import Authority
 from cluster.registry import NAME as REGISTRY
 from cluster.registry import Registry
+from coalmine.steps.image import OWN
 
 ROOT = Path(__file__).parents[2]
 BOOTSTRAP = "gitops/clusters/bench/bootstrap"
@@ -31,6 +33,10 @@ _INSTALL = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/
 # What the platform's manifests name, the heaviest last.
 IMAGES = ("redis", "prometheus", "flagger", "envoy-gateway", "envoy", "argocd")
 
+# Told of a push: the one syncs, the other finds release files of new models.
+_TOLD = {"argocd-server": "", "argocd-applicationset-controller": ":7000"}
+PLATFORM = "coalmine"  # the platform's own namespace
+CLOSER = "closer"  # the user as whom it pushes
 _VOLUMES = 12
 
 Say = Callable[[str], None]
@@ -97,6 +103,37 @@ class Platform:
         self.git.stop()
         self.registry.stop()
 
+    def own_images(self, *, source: Path = ROOT, say: Say = lambda _: None) -> dict[str, str]:
+        """Build (or find) this project's images of `source`'s HEAD and push them: name -> digest."""
+        project_images.bases()
+        pushed = {}
+        for name in OWN:
+            say(f"building {name}")
+            pushed[name] = self.registry.push(project_images.archive(name, source=source), name)
+        return pushed
+
+    def secrets(self) -> None:
+        """What a person gives a cluster: the closer's deploy key; and what cert-manager would have filled."""
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLATFORM}}
+        files = {
+            "username": CLOSER,
+            "password": self.git.token(CLOSER),
+            "ca.crt": self.authority.certificate.read_text(),
+        }
+        data = {key: base64.b64encode(text.encode()).decode() for key, text in files.items()}
+        key = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git", "namespace": PLATFORM}, "data": data}
+        hosts = (f"*.{BENCH_DOMAIN}",)
+        self.kubectl.apply([space, key, self.certificate("coalmine-tls", namespace=PLATFORM, hosts=hosts)])
+
+    def require_signature(self, key: Path) -> None:
+        """Make the forge's check required: main moves only where `coalmine check` finds nothing to refuse."""
+        tools = engines.binary("cosign").parent
+        self.git.hook(
+            '#!/bin/sh\nwhile read -r old new ref; do\n  [ "$ref" = refs/heads/main ] || continue\n'
+            f"  PATH={tools}:$PATH SSL_CERT_FILE={self.authority.certificate} {sys.executable} -m coalmine.cli"
+            f' check "$old" "$new" --env bench --key {key} >&2 || exit 1\ndone\n'
+        )
+
     def publish(self, *, images_of_ours: Mapping[str, str], source: Path = ROOT) -> str:
         """Make `main` on the git server this checkout's HEAD with our images' digests in it; returns the commit.
 
@@ -130,8 +167,11 @@ class Platform:
         self.trust("argocd")
         for name in ("repo-server", "server", "redis"):
             self.kubectl.within("argocd").rolled_out(f"deployment/argocd-{name}", seconds=300)
-        address = self.kubectl.within("argocd").get("service", "argocd-server")["spec"]["clusterIP"]
-        self.git.webhooks(f"http://{address}/api/webhook")
+        self.git.webhooks(*(f"http://{self.address(name)}{port}/api/webhook" for name, port in _TOLD.items()))
+
+    def address(self, service: str, *, namespace: str = "argocd") -> str:
+        """A Service's own address, which this machine reaches as pods do."""
+        return str(self.kubectl.within(namespace).get("service", service)["spec"]["clusterIP"])
 
     def trust(self, namespace: str) -> None:
         """Let the Argo CD in that namespace trust what serves the bench's names."""

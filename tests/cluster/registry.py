@@ -42,6 +42,11 @@ class Registry:
         """What image names begin with."""
         return f"{NAME}:{self.port}"
 
+    @property
+    def direct(self) -> str:
+        """The same without its name, for who cannot resolve that."""
+        return f"{self.address}:{self.port}"
+
     def start(self) -> None:
         """Return when it answers. Raises Broken with the log's end if it does not."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -66,12 +71,13 @@ class Registry:
 
     def trust(self, folder: Path) -> None:
         """Tell containerd, by its `certs.d` folder, where the name leads and whose certificate answers there."""
-        at = folder / self.host
-        at.mkdir(parents=True, exist_ok=True)
-        where = f'[host."https://{self.address}:{self.port}"]\n  capabilities = ["pull", "resolve"]\n'
-        (at / "hosts.toml").write_text(
-            f'server = "https://{self.host}"\n\n{where}  ca = "{self.authority.certificate}"\n'
-        )
+        where = f'[host."https://{self.direct}"]\n  capabilities = ["pull", "resolve"]\n'
+        for host in (self.host, self.direct):
+            at = folder / host
+            at.mkdir(parents=True, exist_ok=True)
+            (at / "hosts.toml").write_text(
+                f'server = "https://{host}"\n\n{where}  ca = "{self.authority.certificate}"\n'
+            )
 
     def client(self) -> httpx.Client:
         """A connection to its HTTP API. Close it after use."""

@@ -24,7 +24,7 @@ STARTS = [
     ("envoy-gateway", 65532, "envoy-gateway version", "v1.9.1"),
     ("envoy", 65532, "envoy --version", "/1.39.1/"),
     ("redis", 999, "redis-server --version", "v=7."),
-    ("prometheus", 10001, "/bin/prometheus --version", "version 2.42.0"),
+    ("prometheus", 10001, "/bin/prometheus --version", "version 3.16.0"),
     ("argocd", 999, "argocd version --client --short", "v3.5.7"),
     ("argocd", 999, "argocd-repo-server version --client --short", "3.5.7"),
     ("argocd", 999, "git --version", "git version 2."),

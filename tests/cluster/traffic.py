@@ -1,0 +1,98 @@
+"""People at the cluster's door: requests over TLS through the gateway, votes on the answers, and a count of both."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from cluster.node.layout import BENCH_DOMAIN
+from cluster.platform import Platform
+from coalmine.local.traffic import CONNECTIONS, LONGEST, Crowd, Seen, Stats
+from coalmine.steps.workload import sibling
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(slots=True)
+class Traffic:
+    """`rate` requests a second for `model` until the `with` ends; `votes` of the answers get a thumb."""
+
+    platform: Platform
+    model: str
+    rate: float = 40.0
+    votes: float = 0.3
+    seed: int = 1
+    stats: Stats = field(default_factory=Stats)
+    broken: BaseException | None = None
+    _ended: Callable[[], None] = lambda: None
+    _thread: threading.Thread = field(init=False)
+
+    def __enter__(self) -> Self:
+        begun = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(begun)), daemon=True)
+        self._thread.start()
+        assert begun.wait(60), "the traffic does not begin"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended()
+        self._thread.join(2 * LONGEST)
+        if self.broken:
+            raise self.broken
+
+    def seen(self, release: str) -> Seen:
+        """What was seen of a release, in whichever arm."""
+        whole = Seen()
+        for (named, _), part in list(self.stats.arms.items()):
+            if named == release:
+                whole.requests += part.requests
+                whole.failed += part.failed
+                whole.up += part.up
+                whole.down += part.down
+        return whole
+
+    async def _run(self, begun: threading.Event) -> None:
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._ended = lambda: loop.call_soon_threadsafe(ended.set)  # type: ignore[assignment,return-value]
+        asked = sibling(ROOT, "sentiment", "replay").asked
+        try:
+            async with door(self.platform, self.model) as client:
+                crowd = Crowd(client, asked, self.votes, random.Random(self.seed), stats=self.stats)
+                crowd.topic, crowd.rate = ("tweets", "traffic"), self.rate
+                begun.set()
+                await crowd.run(ended)
+        except BaseException as error:  # noqa: BLE001 - the test's own thread tells it
+            self.broken = error
+            begun.set()
+
+
+def door(platform: Platform, model: str) -> httpx.AsyncClient:
+    """A client of the model's host name, which leads to the gateway's own address."""
+    name = f"{model}.{BENCH_DOMAIN}"
+    label = "gateway.envoyproxy.io/owning-gateway-name=coalmine"
+    found = platform.kubectl.within("envoy-gateway-system").items("service", "--selector", label)
+    trust = ssl.create_default_context(cafile=str(platform.authority.certificate))
+    limits = httpx.Limits(max_connections=4 * CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    way = _Way(str(found[0]["spec"]["clusterIP"]), trust, limits)
+    return httpx.AsyncClient(base_url=f"https://{name}", transport=way, timeout=LONGEST, trust_env=False)
+
+
+class _Way(httpx.AsyncHTTPTransport):
+    """To one address, whatever the name: for names that no resolver here knows. The certificate must fit the name."""
+
+    def __init__(self, address: str, trust: ssl.SSLContext, limits: httpx.Limits) -> None:
+        super().__init__(verify=trust, limits=limits)
+        self._address = address
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "sni_hostname": request.url.host}
+        request.url = request.url.copy_with(host=self._address)
+        return await super().handle_async_request(request)
