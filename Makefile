@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types contracts unit slow bench bench-judge cluster-up cluster-down test-cluster \
-  locks clean
+.PHONY: help install demo test lint manifests types contracts unit slow bench bench-judge cluster-up cluster-down \
+  test-cluster locks clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,12 +21,15 @@ demo: $(VENV)/local.stamp ## the whole story on real data: four releases, one ma
 	@$(BIN)/coalmine demo
 
 test: $(VENV)/dev.stamp ## lint, types, import contracts and all tests
-	@$(MAKE) --no-print-directory system PACKAGES="nginx chromium postgresql prometheus wrk"
+	@$(MAKE) --no-print-directory system PACKAGES="nginx chromium openssh-client postgresql prometheus shellcheck wrk"
 	@$(MAKE) --no-print-directory lint types contracts unit slow
 
-lint: $(VENV)/dev.stamp
+lint: $(VENV)/dev.stamp manifests ## the style of the code, and this repository's own manifests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+manifests: $(VENV)/dev.stamp ## coalmine lint, with a kustomize that the first run builds
+	@program=$$($(BENCH) build kustomize) && $(BIN)/coalmine lint --kustomize "$${program##*: }"
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy
@@ -35,6 +38,7 @@ contracts: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 unit: $(VENV)/dev.stamp ## the fast tests
+	@$(BENCH) build kustomize actionlint >/dev/null # not within a test's time
 	$(BIN)/python -m pytest
 
 slow: $(VENV)/dev.stamp ## the tests that start the whole runtime
@@ -97,6 +101,7 @@ system:
 	@missing=""; for p in $(PACKAGES); do \
 	  command -v $$p >/dev/null || test -x /usr/sbin/$$p || \
 	  { test $$p = chromium && command -v google-chrome >/dev/null; } || \
+	  { test $$p = openssh-client && command -v ssh-keygen >/dev/null; } || \
 	  { test $$p = postgresql && { command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl; } >/dev/null 2>&1; } || \
 	  missing="$$missing $$p"; done; \
 	test -z "$$missing" && exit 0; \

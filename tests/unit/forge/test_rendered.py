@@ -16,7 +16,6 @@ from coalmine.release.git import Repository
 
 KIND = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
 MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {level: "
-pytestmark = pytest.mark.cluster  # kustomize is built on first use
 
 
 @pytest.fixture(scope="module")

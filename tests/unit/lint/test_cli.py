@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +17,7 @@ from coalmine.lint.rule import swapped
 
 ROOT = Path(__file__).parents[3]
 BAD = swapped(CANARY, "gatewayapi:v1", "gatewayapi")
-HAS_KUSTOMIZE = shutil.which("kustomize") is not None or shutil.which("kubectl") is not None
-needs_kustomize = pytest.mark.skipif(not HAS_KUSTOMIZE, reason="neither kustomize nor kubectl on the PATH")
+needs_kustomize = pytest.mark.usefixtures("kustomize")
 
 
 def run(*words: str, text: str = "", cwd: Path = ROOT, path: str | None = None) -> subprocess.CompletedProcess[str]:

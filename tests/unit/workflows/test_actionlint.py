@@ -11,8 +11,6 @@ import pytest
 from cluster.engines import binary
 from unit.workflows.read import ROOT, files
 
-pytestmark = pytest.mark.cluster  # actionlint is built on first use
-
 
 def shellcheck() -> str:
     found = shutil.which("shellcheck")
