@@ -55,7 +55,7 @@ def scripts() -> Iterator[tuple[Job, str]]:
 
 
 def commands(script: str) -> Iterator[list[str]]:
-    """Words of each simple command of a script, in substitutions too; assignments before a command are left out."""
+    """Words of each simple command of a script, in substitutions too; assignments, `sudo` and `env` before one are left out."""
     text = script.replace("\\\n", " ")
     inner = re.findall(r"\$\(([^()]*(?:\([^()]*\)[^()]*)*)\)", text)
     for part in inner:
@@ -63,7 +63,7 @@ def commands(script: str) -> Iterator[list[str]]:
     plain = re.sub(r"\$\((?:[^()]*(?:\([^()]*\)[^()]*)*)\)", "substituted", text)
     for line in plain.splitlines():
         for one in _split(line):
-            words = list(dropwhile(lambda word: re.match(r"[A-Za-z_]+=", word), one))
+            words = list(dropwhile(lambda word: word in {"sudo", "env"} or re.match(r"[A-Za-z_]+=", word), one))
             if words:
                 yield words
 

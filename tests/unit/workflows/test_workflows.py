@@ -120,10 +120,11 @@ def test_the_commands_of_a_script_are_found() -> None:
     """In substitutions, after assignments, behind pipes; the check above sees them all."""
     script = (
         'A=1 make x\necho "B=$(P=t .venv/bin/coalmine status)" >> "$E"\n'
-        ".venv/bin/coalmine a \\\n  b > d | tee c && make y\n"
+        ".venv/bin/coalmine a \\\n  b > d | tee c && make y\nsudo env C=1 make z\n"
     )
     found = list(commands(script))
     assert [".venv/bin/coalmine", "status"] in found
     assert [".venv/bin/coalmine", "a", "b"] in found
     assert ["make", "x"] in found
     assert ["make", "y"] in found
+    assert ["make", "z"] in found
