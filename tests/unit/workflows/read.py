@@ -55,7 +55,7 @@ def scripts() -> Iterator[tuple[Job, str]]:
 
 
 def commands(script: str) -> Iterator[list[str]]:
-    """Words of each simple command of a script, in substitutions too; assignments, `sudo` and `env` before one are left out."""
+    """Words of each simple command of a script, in substitutions too; not what stands before it (variables, `sudo`)."""
     text = script.replace("\\\n", " ")
     inner = re.findall(r"\$\(([^()]*(?:\([^()]*\)[^()]*)*)\)", text)
     for part in inner:
