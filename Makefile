@@ -21,7 +21,7 @@ demo: $(VENV)/local.stamp ## the whole story on real data: four releases, one ma
 	@$(BIN)/coalmine demo
 
 test: $(VENV)/dev.stamp ## lint, types, import contracts and all tests
-	@$(MAKE) --no-print-directory system PACKAGES="nginx chromium openssh-client postgresql prometheus shellcheck wrk"
+	@$(MAKE) --no-print-directory system PACKAGES="nginx chromium nodejs openssh-client postgresql prometheus shellcheck wrk"
 	@$(MAKE) --no-print-directory lint types contracts unit slow
 
 lint: $(VENV)/dev.stamp manifests ## the style of the code, and this repository's own manifests
@@ -101,6 +101,7 @@ system:
 	@missing=""; for p in $(PACKAGES); do \
 	  command -v $$p >/dev/null || test -x /usr/sbin/$$p || \
 	  { test $$p = chromium && command -v google-chrome >/dev/null; } || \
+	  { test $$p = nodejs && command -v node >/dev/null; } || \
 	  { test $$p = openssh-client && command -v ssh-keygen >/dev/null; } || \
 	  { test $$p = postgresql && { command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl; } >/dev/null 2>&1; } || \
 	  missing="$$missing $$p"; done; \

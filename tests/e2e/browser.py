@@ -73,7 +73,7 @@ class Look:
 def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
-        pytest.skip("no chromium on this machine")
+        pytest.fail("no chromium on this machine: apt-get install chromium")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program)
         yield browser

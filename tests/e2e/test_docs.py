@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -131,7 +130,6 @@ def test_the_python_client_predicts_and_votes(reader: Reader) -> None:
     assert "'already': False" in done.stdout
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine to run the JavaScript client with")
 def test_the_javascript_client_predicts_and_votes(reader: Reader, tmp_path: Path) -> None:
     """As documented, word for word."""
     (client,) = blocks(CLIENTS, "javascript")

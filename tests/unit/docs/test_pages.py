@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -106,7 +105,6 @@ def test_snippets_can_be_read(page: Path, block: Block) -> None:
     assert readers[block.kind](block.text) is not None
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine to read JavaScript with")
 @pytest.mark.parametrize("block", [b for _, b in SNIPPETS if b.kind == "javascript"], ids=_name)
 def test_javascript_can_be_read(block: Block, tmp_path: Path) -> None:
     """Node takes it for a module."""

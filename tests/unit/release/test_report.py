@@ -264,7 +264,7 @@ def test_the_real_judges_evidence_is_reported_and_a_browser_draws_it(
     assert facts["cost"]["failed"] == 30
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        pytest.skip("no chromium on this machine")
+        pytest.fail("no chromium on this machine: apt-get install chromium")
     picture = Path(os.environ.get("COALMINE_SCREENSHOT") or tmp_path / "report.png")
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1700"]
     profile = f"--user-data-dir={tmp_path / 'profile'}"
