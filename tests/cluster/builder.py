@@ -49,8 +49,9 @@ class Builder:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.clone.exists():
             self.git("clone", "--quiet", self.platform.git.url(), str(self.clone), at=self.folder)
-            self.git("config", "user.name", "A Person")
-            self.git("config", "user.email", "person@example.org")
+            who = {"user.name": "A Person", "user.email": "person@example.org"}
+            for name, value in {**self.platform.git.configuration(USER), **who}.items():
+                self.git("config", name, value)
         self.git("pull", "--quiet", "--ff-only", "origin", "main")
         (self.clone / ".git/info/exclude").write_text("/coalmine.toml\n")  # where MLflow is: nobody else's business
         (self.clone / "coalmine.toml").write_text(f'model = "{self.model}"\nmlflow_uri = "{self.tracking}"\n')

@@ -94,10 +94,7 @@ class GitServer:
 
         It is no argument of git's, for those are read by everybody.
         """
-        config = {f"url.{self._base(self.address)}/.insteadOf": f"{self._base(NAME)}/"}
-        if user:
-            word = base64.b64encode(f"{user}:{self.token(user)}".encode()).decode()
-            config["http.extraHeader"] = f"Authorization: Basic {word}"
+        config = self.configuration(user)
         numbered = enumerate(config.items())
         pairs = {
             f"GIT_CONFIG_{kind}_{n}": v for n, item in numbered for kind, v in zip(("KEY", "VALUE"), item, strict=True)
@@ -111,6 +108,15 @@ class GitServer:
             "GIT_CONFIG_GLOBAL": "/dev/null",
             **pairs,
         }
+
+    def configuration(self, user: str = "") -> dict[str, str]:
+        """The same as a clone's own configuration, for programs that take none from their environment."""
+        config = {f"url.{self._base(self.address)}/.insteadOf": f"{self._base(NAME)}/"}
+        config["http.sslCAInfo"] = str(self.authority.certificate)
+        if user:
+            word = base64.b64encode(f"{user}:{self.token(user)}".encode()).decode()
+            config["http.extraHeader"] = f"Authorization: Basic {word}"
+        return config
 
     def webhooks(self, *urls: str) -> None:
         """Who is told of a push to `main`, with a body as GitHub's; replaces those told so far."""

@@ -33,8 +33,6 @@ _INSTALL = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/
 # What the platform's manifests name, the heaviest last.
 IMAGES = ("redis", "prometheus", "flagger", "envoy-gateway", "envoy", "argocd")
 
-# Told of a push: the one syncs, the other finds release files of new models.
-_TOLD = {"argocd-server": "", "argocd-applicationset-controller": ":7000"}
 PLATFORM = "coalmine"  # the platform's own namespace
 CLOSER = "closer"  # the user as whom it pushes
 _VOLUMES = 12
@@ -167,7 +165,7 @@ class Platform:
         self.trust("argocd")
         for name in ("repo-server", "server", "redis"):
             self.kubectl.within("argocd").rolled_out(f"deployment/argocd-{name}", seconds=300)
-        self.git.webhooks(*(f"http://{self.address(name)}{port}/api/webhook" for name, port in _TOLD.items()))
+        self.git.webhooks(f"http://{self.address('argocd-server')}/api/webhook")
 
     def address(self, service: str, *, namespace: str = "argocd") -> str:
         """A Service's own address, which this machine reaches as pods do."""

@@ -61,7 +61,7 @@ class Traffic:
 
     async def _run(self, begun: threading.Event) -> None:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
-        self._ended = lambda: loop.call_soon_threadsafe(ended.set)  # type: ignore[assignment,return-value]
+        self._ended = lambda: loop.call_soon_threadsafe(ended.set)  # type: ignore[assignment]
         asked = sibling(ROOT, "sentiment", "replay").asked
         try:
             async with door(self.platform, self.model) as client:

@@ -16,7 +16,8 @@ _TABLE = Path(__file__).with_suffix(".yaml")
 @dataclass(frozen=True, slots=True)
 class Profile:
     """`arms` holds a matcher for each arm, `queries` the selectors by metric and field. `weight` is Flagger's gauge of
-    the weight of {workload}; its `namespace` is renamed where the scrape brings one of its own.
+    the weight of {workload}; its `namespace` is renamed where the scrape brings one of its own. `release` finds series
+    whose label `release` says what {workload} runs, such as the targets that this project's own scrapes name.
     """
 
     about: str
@@ -28,6 +29,7 @@ class Profile:
         'flagger_canary_weight{namespace="{namespace}",workload="{workload}"}'
         ' or flagger_canary_weight{exported_namespace="{namespace}",workload="{workload}"}'
     )
+    release: str = 'up{namespace="{namespace}",workload="{workload}",release!=""}'
 
 
 def _read(table: Path) -> dict[str, Profile]:

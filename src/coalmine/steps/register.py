@@ -32,7 +32,11 @@ def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
         tags[TAG + "override"] = evaluation.override
     _ensure_model(client, candidate.model)
     version = _of_run(client, candidate.model, candidate.run_id) or client.create_model_version(
-        candidate.model, candidate.model_uri, run_id=candidate.run_id, tags=tags
+        candidate.model,
+        candidate.model_uri,
+        run_id=candidate.run_id,
+        tags=tags,
+        model_id=candidate.model_uri.removeprefix("models:/"),  # a server believes no source without it
     )
     client.set_registered_model_alias(candidate.model, CANDIDATE, version.version)
     return _record(version)

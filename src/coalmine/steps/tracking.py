@@ -28,6 +28,7 @@ def connect(settings: Settings) -> Any:
     """
     # Read by MLflow when it is imported. A user who wants its telemetry sets the variable.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # where our own result goes
     try:
         import mlflow  # noqa: PLC0415 (takes four seconds)
     except ImportError as error:

@@ -41,8 +41,16 @@ class Prometheus(Part):
     profile: str = ""
     canary: str = "{name}"  # Flagger's names of the two workloads
     primary: str = "{name}-primary"
+    release: Annotated[str, Field(description="series whose label `release` says what {workload} runs")] = ""
     every_seconds: Annotated[float, Field(ge=1, le=30)] = 10.0
     queries: dict[str, Query] = Field(default_factory=dict)
+
+    @field_validator("release")
+    @classmethod
+    def _is_a_selector(cls, text: str) -> str:
+        if text:
+            check(text)
+        return text
 
     @field_validator("profile")
     @classmethod

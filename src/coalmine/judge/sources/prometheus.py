@@ -19,7 +19,7 @@ from coalmine.judge.counting import Counting
 from coalmine.judge.policy import Policy
 from coalmine.judge.sources import Batch, Outcomes, Position, Source
 from coalmine.judge.sources.promapi import Api, Recorded, Series, Server, Unavailable, http_client, shown
-from coalmine.judge.sources.questions import questions, weights
+from coalmine.judge.sources.questions import questions, releases, weights
 from coalmine.judge.sources.reading import Answers, Reading, State
 from coalmine.records import Poll
 
@@ -50,6 +50,7 @@ class PrometheusSource:
         self._policy, self._key, self._clock = policy, (namespace, name), clock
         self._questions = questions(policy, namespace=namespace, name=name)
         self._weights = weights(policy, namespace=namespace, name=name)
+        self._releases = releases(policy, namespace=namespace, name=name)
         self._api = api or Server(client or http_client(url), budget=_BUDGET)
         self._due = float("-inf")
         self.failures, self.error = 0, ""
@@ -80,7 +81,7 @@ class PrometheusSource:
         start = end - min(max(end - since, 0.0) + fresh, max(_LONGEST, fresh))
         self._api.begin()
         answers: Answers = [(one, self._all(one.selectors, start, end)) for one in self._questions]
-        reading = Reading(self._policy, state)
+        reading = Reading(self._policy, state, named=self._named(end - fresh, end))
         items = reading.take(answers, weight=self._weight(end - fresh, end), end=end, key=self._key)
         self._note(reading.problems)
         return Batch(tuple(items), state.dump(), skipped=len(reading.problems))
@@ -104,6 +105,19 @@ class PrometheusSource:
                 last[arm] = max(found)[1]
         whole = sum(last.values())
         return round(100 * last["canary"] / whole) if len(last) == 2 and whole > 0 else None
+
+    def _named(self, start: float, end: float) -> dict[str, str]:
+        """The release of each arm, by what was scraped; of two the one that came last. Two at once tell nothing."""
+        named: dict[str, str] = {}
+        for arm, selectors in self._releases.items():
+            since: dict[str, float] = {}
+            for one in self._all(selectors, start, end):
+                release = one.labels.get("release", "")
+                since[release] = min(since.get(release, math.inf), one.samples[0][0])
+            last = [release for release, t in since.items() if t == max(since.values())]
+            if len(last) == 1:
+                named[arm] = last[0]
+        return named
 
     def _note(self, problems: dict[str, BadInput]) -> None:
         problem = next(iter(problems.values()), None)

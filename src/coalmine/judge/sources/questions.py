@@ -65,6 +65,13 @@ def weights(policy: Policy, *, namespace: str, name: str) -> dict[str, tuple[str
     return {arm: split(_filled(policy, text, arm, namespace=namespace, name=name)) for arm in ARMS}
 
 
+def releases(policy: Policy, *, namespace: str, name: str) -> dict[str, tuple[str, ...]]:
+    """Selectors of the series that name each arm's release; none without a profile or a selector of the policy's own."""
+    rules = policy.prometheus
+    text = rules.release or (PROFILES[rules.profile].release if rules.profile else "")
+    return {arm: split(_filled(policy, text, arm, namespace=namespace, name=name)) for arm in ARMS} if text else {}
+
+
 def _query(policy: Policy, metric: str, rules: Metric) -> Query | None:
     """The profile's selectors where it knows a metric of this name and kind, with the policy's own laid over them."""
     profile = policy.prometheus.profile

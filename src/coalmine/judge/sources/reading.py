@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from coalmine.errors import BadInput
@@ -47,10 +47,14 @@ class State:
 
 @dataclass(slots=True)
 class Reading:
-    """`take` it all once. `problems` are of the policy: a metric named there has no data until they are mended."""
+    """`take` it all once. `problems` are of the policy: a metric named there has no data until they are mended.
+
+    `named`: the release of each arm, where other series than the counted ones tell it.
+    """
 
     policy: Policy
     state: State
+    named: Mapping[str, str] = field(default_factory=dict)
     problems: dict[str, BadInput] = field(default_factory=dict)
     releases: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -131,7 +135,8 @@ class Reading:
 
     def _named(self) -> dict[str, str]:
         """The release of each arm, where series bear one. One that both arms bear tells nothing."""
-        found = {arm: max(seen, key=lambda release: seen[release]) for arm, seen in self.releases.items()}
+        counted = {arm: max(seen, key=lambda release: seen[release]) for arm, seen in self.releases.items()}
+        found = {**self.named, **counted}
         return found if len(set(found.values())) == len(found) else {}
 
 
