@@ -50,7 +50,7 @@ class Upstream:
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
         self._thread.start()
-        assert ready.wait(5)
+        assert ready.wait(30)
 
     def _run(self, ready: threading.Event) -> None:
         async def main() -> None:
@@ -96,7 +96,7 @@ class Upstream:
     def stop(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(5)
+            self._thread.join(30)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Rig:
 
     def lines(self, *, at_least: int = 0) -> list[dict[str, Any]]:
         """The access log. A line is written after its answer, so `at_least` waits for that many."""
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while (text := self.config.access_log.read_bytes()).count(b"\n") < at_least and time.monotonic() < until:
             time.sleep(0.01)
         return [json.loads(line.decode("utf-8")) for line in text.splitlines()]
@@ -286,11 +286,11 @@ def load() -> type[Load]:
 
 def _end(nginx: subprocess.Popen[bytes]) -> None:
     nginx.terminate()
-    nginx.wait(10)
+    nginx.wait(30)
 
 
 def _wait_for(port: int) -> None:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) == 0:

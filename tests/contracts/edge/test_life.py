@@ -43,9 +43,9 @@ def test_stop_lets_the_requests_in_flight_end(rig: Rig) -> None:
         time.sleep(0.01)
     assert process.running(rig.config) == rig.nginx.pid
     assert process.stop(rig.config)
-    client.join(10)
+    client.join(30)
     assert [answer.status for answer in got] == [200]
-    assert rig.nginx.wait(10) == 0
+    assert rig.nginx.wait(30) == 0
     assert process.running(rig.config) is None
 
 
@@ -75,14 +75,14 @@ def test_more_requests_at_once_than_one_address_may_have_are_429(start: Callable
     for client in clients:
         client.start()
     for client in clients:
-        client.join(10)
+        client.join(30)
     assert sorted(got) == [200, 200, 429, 429, 429]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run unprivileged then")
 def test_it_runs_without_privileges(rig: Rig) -> None:
     rig.nginx.terminate()
-    rig.nginx.wait(10)
+    rig.nginx.wait(30)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         config = replace(
@@ -100,7 +100,7 @@ def test_it_runs_without_privileges(rig: Rig) -> None:
         rig.nginx = subprocess.Popen(process.command(config), user="nobody", group="nogroup", extra_groups=[])
         rig.config = config
         try:
-            until = time.monotonic() + 5
+            until = time.monotonic() + 30
             while process.running(config) is None and time.monotonic() < until:
                 time.sleep(0.01)
             rig.split(100)
@@ -109,7 +109,7 @@ def test_it_runs_without_privileges(rig: Rig) -> None:
             assert config.access_log.owner() == "nobody"
         finally:
             rig.nginx.terminate()
-            rig.nginx.wait(10)
+            rig.nginx.wait(30)
 
 
 def test_the_salt_is_made_once_and_kept_to_its_owner(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class Pod:
         return int(str(found["serialNumber"]), 16)
 
     def lines(self, *, at_least: int) -> list[dict[str, Any]]:
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while (text := self.log.read_bytes()).count(b"\n") < at_least and time.monotonic() < until:
             time.sleep(0.01)
         return [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]
@@ -155,11 +155,11 @@ def start(upstream: Callable[..., Upstream]) -> Iterator[Callable[..., Pod]]:
 
 def end(nginx: subprocess.Popen[bytes]) -> None:
     nginx.terminate()
-    nginx.wait(10)
+    nginx.wait(30)
 
 
 def wait_for(port: int, nginx: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while time.monotonic() < until and nginx.poll() is None:
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) == 0:

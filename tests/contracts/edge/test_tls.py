@@ -56,7 +56,7 @@ def test_a_renewal_under_load_loses_nothing_and_new_handshakes_see_it(rig: Rig, 
     with load(rig, clients=3) as kept, load(rig, clients=3, reconnect=True) as fresh:
         for _ in range(15):
             certificates.renew(rig.config.certificates, ("localhost",))
-            fresh.wait(10)
+            fresh.wait(30)
             _, der = _handshake(rig, rig.trust())
             assert der is not None
             served.add(x509.load_der_x509_certificate(der).serial_number)

@@ -102,7 +102,7 @@ def test_a_reader_never_finds_a_split_half_made(tmp_path: Path) -> None:
     for epoch in range(1, 40):
         write_split(tmp_path, Split(epoch, Slot.BLUE, M1, M2, epoch * 7 % 101))
     done.set()
-    reader.join(5)
+    reader.join(30)
     assert wrong == []
 
 

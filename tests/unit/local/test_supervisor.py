@@ -34,7 +34,7 @@ def test_a_part_that_dies_is_started_again(supervisor: Supervisor) -> None:
     supervisor.reconcile()
     first = _pid(supervisor)
     os.kill(first, 9)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while _pid(supervisor) in {0, first} and time.monotonic() < deadline:
         supervisor.reconcile()
     assert _pid(supervisor) not in {0, first}
