@@ -83,4 +83,7 @@ def _add(known: Known, pending: Pending, item: Outcomes, *, step: int, policy: P
         pending.start = max(pending.last, item.t - policy.poll_seconds - _ROUNDING)
     if canary and metric.kind == "errors":
         known.count_canary(step, n=item.n, failed=item.e)
+    counted = next((name for name, one in policy.metrics.items() if one.kind == "errors"), "")
+    if item.metric == counted and 0 < step < 100:
+        known.share(item.t, step, canary=canary, n=item.n)
     return polls

@@ -11,6 +11,7 @@ otherwise, no data included                                -> CONTINUE
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,8 +176,14 @@ def extra_failures(state: State, policy: Policy) -> float:
     return worst
 
 
-def log_e_sample_ratio(state: State, policy: Policy) -> float:
-    """H0: each arm gets the share that the weight says; factors multiply over the steps (requests only)."""
+def log_e_sample_ratio(state: State, policy: Policy, shares: Mapping[str, Sequence[int]] | None = None) -> float:
+    """H0: each arm gets the share that the weight says; factors multiply over the steps (requests only).
+
+    `shares`: requests by weight, [canary, primary], where the state's own are only roughly those of a weight.
+    """
+    if shares is not None:
+        given = ((n_c, n_b, int(weight)) for weight, (n_c, n_b) in shares.items())
+        return sum(evidence.log_e_sample_ratio(n_c, n_b, weight / 100) for n_c, n_b, weight in given)
     total = 0.0
     for name, metric in state.metrics.items():
         if policy.metrics[name].kind != "errors":

@@ -126,7 +126,7 @@ def _unearned(live: Live, weight: int) -> str:
     extra = decide.extra_failures(live.state, policy)
     if extra > policy.step_extra_failures:
         return f"the next step would cost some {extra:.1f} failures, {policy.step_extra_failures:g} are allowed"
-    if policy.sample_ratio == "pause" and decide.log_e_sample_ratio(live.state, policy) > -math.log(policy.alpha):
+    if policy.sample_ratio == "pause" and live.log_e_sample_ratio() > -math.log(policy.alpha):
         return "the arms do not get the shares of traffic that the weights say: look at the routing"
     return ""
 

@@ -15,6 +15,7 @@ from coalmine.judge.sources.lines import Ints
 
 NOWHERE = -2  # the step of a line that counts for nothing
 _STRANGERS = 100  # more canary requests than this to another release than the hint's: the hint is wrong
+_UNSURE = 2  # readings after which a weight that is still the same was surely in force all the time
 _UNNAMED = "canary"  # a canary of which nobody says which release it is
 
 
@@ -41,6 +42,8 @@ class Known:
     weights: list[list[float]] = field(default_factory=list)  # [t, epoch, weight]
     routed: dict[str, int] = field(default_factory=dict)  # canary requests by weight, cut or not
     failed: int = 0  # canary requests that failed, bake included
+    shares: dict[str, list[int]] | None = None  # by weight: requests counted by others, [canary, primary]; see `share`
+    unsure: list[list[float]] = field(default_factory=list)  # the newest readings: [t, weight, canary, primary, mixed]
     skipped: int = 0  # counts and lines that could belong to no metric or unit of the policy
 
     def has_ended(self) -> bool:
@@ -66,6 +69,27 @@ class Known:
     def weigh(self, t: float, weight: int) -> None:
         self.weight = weight
         self.weights.append([t, float(self.epoch), float(weight)])
+
+    def share(self, t: float, weight: int, *, canary: bool, n: int) -> None:
+        """Count a reading's requests towards the arms' shares at `weight`, where somebody else has counted them.
+
+        Who counts and who tells the weight are read at different times, so near a change of weight a reading holds
+        requests of both: it counts only if neither the two before nor the two after it had another weight.
+        """
+        self.shares = {} if self.shares is None else self.shares
+        if not self.unsure or t > self.unsure[-1][0]:
+            before = self.unsure[-1] if self.unsure else None
+            new = before is None or before[1] != weight
+            mixed = _UNSURE if new else max(0, int(before[4]) - 1) if before else 0
+            self.unsure = [] if new else self.unsure
+            self.unsure.append([t, float(weight), 0, 0, mixed])
+            if len(self.unsure) > _UNSURE:
+                _, sure, to_canary, to_primary, spoilt = self.unsure.pop(0)
+                whole = self.shares.setdefault(str(int(sure)), [0, 0])
+                self.shares[str(int(sure))] = (
+                    whole if spoilt else [whole[0] + int(to_canary), whole[1] + int(to_primary)]
+                )
+        self.unsure[-1][2 if canary else 3] += n
 
     def meet(self, release: str, *, t: float, n: int = 1, stale: bool = False) -> None:
         """`n` requests went to a canary of `release`. `stale`: they may be of the attempt before."""

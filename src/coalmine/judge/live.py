@@ -76,5 +76,9 @@ class Live:
         ends = [t for t in (self.row.ended, self.counting.baking) if t is not None]
         return min([*ends, now])
 
+    def log_e_sample_ratio(self) -> float:
+        """Evidence that the arms do not get the shares of traffic that the weights say."""
+        return decide.log_e_sample_ratio(self.state, self.policy, self.counting.shares)
+
     def verdict(self, now: float) -> Verdict:
         return decide.judge(self.state, self.policy, now, opened=self.row.opened, override=self.override)

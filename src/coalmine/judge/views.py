@@ -31,7 +31,7 @@ def analysis(live: Live, now: float) -> dict[str, Any]:
     verdict = live.verdict(moment)
     counting = live.counting
     decision = "SUPERSEDED" if live.row.outcome == "superseded" else str(verdict.decision)
-    ratio = decide.log_e_sample_ratio(live.state, live.policy)
+    ratio = live.log_e_sample_ratio()
     routed = {int(step): count for step, count in counting.routed.copy().items()}
     metrics = {metric.name: _metric(metric, live, verdict, now=moment) for metric in verdict.metrics}
     view = {

@@ -33,7 +33,7 @@ metrics:
 | `profile` | none | One of those below: selectors for `errors` and `latency`, and the weight. |
 | `canary` | `{name}` | The canary's Deployment by Flagger's rule: {workload} where the canary is asked for. |
 | `primary` | `{name}-primary` | The primary's. |
-| `release` | the profile's: `up{namespace="{namespace}",workload="{workload}",release!=""}` | Series whose label `release` says what {workload} runs. Votes are counted by it: proxies' counters know no release. |
+| `release` | the targets of {workload} | Series whose label `release` says what {workload} runs; votes are counted by it. |
 | `every_seconds` | `10.0` | The time between two readings. |
 | `queries` | none | Selectors by metric. What is given replaces the profile's, field by field. |
 
@@ -71,8 +71,9 @@ Deployment, {arm} the profile's matcher for the arm. A query that selects the sa
 - Latency: a reading is one slice for each arm. The policy's edges must be bucket boundaries; else the metric has no
   data, and the judge's log names the edges that there are.
 - Outcomes bear the weight of the reading before, so that no step is earned by requests of the step below it.
-- The label `release` or `version` of a counter names the arm's release, unless both arms bear the same. Where counters have none, the
-  series of `release` name it; of two releases the one whose series began last.
+- The label `release` or `version` of a counter names the arm's release, unless both arms bear the same.
+  Where counters have none, series of `up` with the labels namespace, workload and release name it, or those of the
+  policy's `release`; of two releases the one whose series began last.
 - Scrape each process by one job. Two jobs count each request twice, which makes the evidence look stronger than it
   is.
 - Scrape at least every 30 seconds; `fresh_seconds` must be longer than the scrape interval.

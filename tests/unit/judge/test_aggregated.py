@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 
+import numpy as np
 import pytest
 
+from coalmine.judge import decide
 from coalmine.judge.counting import Counting
-from coalmine.judge.fold import BAKED
+from coalmine.judge.fold import BAKED, State
 from coalmine.judge.policy import load_policy
 from coalmine.judge.sources import Outcomes
 from coalmine.records import Poll
@@ -148,3 +151,29 @@ def test_what_is_stored_is_exact() -> None:
         stored = counting.dump()
     assert polls == whole.outcomes(items, POLICY)
     assert Counting.load(json.loads(json.dumps(stored))) == whole
+
+
+def ramp(*, late: int, share: float = 0.0) -> float:
+    """The evidence of misrouting after 5, 10, 25 and 50 % for ten readings each, the weight told `late` readings after.
+
+    `share`: what the canary really gets, where it is not the weight.
+    """
+    counting, rng = Counting(), np.random.default_rng(7)
+    true = [weight for weight in (5, 10, 25, 50) for _ in range(10)]
+    told = [true[max(0, place - late)] for place in range(len(true))]
+    for place, (weight, says) in enumerate(zip(true, told, strict=True)):
+        n_c = int(rng.binomial(400, share or weight / 100))
+        t = 100.0 + 10 * place
+        counting = Counting.load(json.loads(json.dumps(counting.dump())))
+        counting.outcomes([counts(t, n=n_c, weight=says), counts(t, "primary", n=400 - n_c, weight=says)], POLICY)
+    return decide.log_e_sample_ratio(State(), POLICY, counting.shares)
+
+
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_a_weight_that_is_told_late_is_no_misrouting(late: int) -> None:
+    """Proxy and Flagger are scraped at different moments; over a change a reading holds requests of both weights."""
+    assert ramp(late=late) < math.log(100)
+
+
+def test_traffic_that_does_not_follow_the_weights_is_found_all_the_same() -> None:
+    assert ramp(late=1, share=0.2) > math.log(1e6)

@@ -66,7 +66,7 @@ def weights(policy: Policy, *, namespace: str, name: str) -> dict[str, tuple[str
 
 
 def releases(policy: Policy, *, namespace: str, name: str) -> dict[str, tuple[str, ...]]:
-    """Selectors of the series that name each arm's release; none without a profile or a selector of the policy's own."""
+    """Selectors of the series that name each arm's release; none without a profile or a selector in the policy."""
     rules = policy.prometheus
     text = rules.release or (PROFILES[rules.profile].release if rules.profile else "")
     return {arm: split(_filled(policy, text, arm, namespace=namespace, name=name)) for arm in ARMS} if text else {}
