@@ -33,7 +33,7 @@ metrics:
 | `profile` | none | One of those below: selectors for `errors` and `latency`, and the weight. |
 | `canary` | `{name}` | The canary's Deployment by Flagger's rule: {workload} where the canary is asked for. |
 | `primary` | `{name}-primary` | The primary's. |
-| `release` | the targets of {workload} | Series whose label `release` says what {workload} runs; votes are counted by it. |
+| `release` | the targets of {workload} | Series whose label `release` says what {workload} runs, for votes as well. |
 | `every_seconds` | `10.0` | The time between two readings. |
 | `queries` | none | Selectors by metric. What is given replaces the profile's, field by field. |
 
