@@ -18,6 +18,7 @@ from coalmine.rollout.schema import CanaryManifest, Metric, MetricTemplate, Webh
 
 REFERENCE = "see the table in src/coalmine/rollout/schema.py"
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_BLANK = re.compile(r"[\t\n\f\r ]+")  # as Go's \s
 _NAMES = ("name", "namespace", "target", "service", "ingress", "route", "interval")
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -92,7 +93,7 @@ class Canary(BaseModel):
         values |= {"service": self.manifest.spec.service.name or target}
         values |= {f"variables.{key}": value for key, value in metric.template_variables.items()}
         filled = _PLACEHOLDER.sub(lambda found: values[found[1].strip()], template.spec.query)
-        return " ".join(filled.split())
+        return _BLANK.sub(" ", filled)
 
 
 def load_canary(files: Mapping[str, str], model: str, *, overlay: str = "local") -> Canary:

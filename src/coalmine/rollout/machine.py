@@ -9,11 +9,9 @@ at weight 0 `pre-rollout`, above it `rollout` hooks and metrics, where each no i
 WaitingPromotion, `confirm-traffic-increase`, at the largest weight too; then a step, or `confirm-promotion`.
 A no to a confirm hook is never counted.
 
-Where it differs from Flagger:
-- `rollback` is asked twice a second whatever the interval, and also while the canary is not ready.
-- A new revision during a canary takes its traffic away at once, not on the next tick.
-- A revert to the primary during a canary ends the attempt (superseded, weight 0). Flagger goes on and analyses the
-  primary against itself under the old checksum, and afterwards takes the reverted release for the promoted one.
+Where it differs from Flagger is a table in docs/reference/canary.md; all else is held to the real one by
+tests/cluster/test_parity.py. What the code must know of it:
+- A revert to the primary during a canary ends the attempt (superseded). Flagger analyses the primary against itself.
 - A hook or metric provider that cannot be reached is silence, not a failed check: hold; after the policy's silence
   weight 0, from where the ramp starts again once the judge answers. Events do not count.
 - A primary that is not ready holds the rollout however long: traffic is never sent back to an arm that is down.
@@ -21,10 +19,8 @@ Where it differs from Flagger:
 - Bake: after Succeeded the old arm stays warm and `rollback` is asked with phase Succeeded. A yes, a promoted arm that
   stays down for the progress deadline, or a push of the old release goes back at once (Failed). The attempt ends with
   the bake, and a dead judge prolongs it up to the policy's silence. Another push waits until then.
-- Without a ready primary (a failed first release) the next push is a first release again.
 - A slot is used again when its last requests have had their time (`drain_seconds`); the deadline counts from then.
 - post-rollout hooks are called at least once, also when the process dies in between.
-- Intervals below 10 s are allowed; stepWeights that step over maxWeight are refused when the file is read.
 """
 
 from __future__ import annotations
@@ -103,10 +99,12 @@ def _confirm_rollout(tick: Tick, target: Target) -> Asking:
     if tick.state.phase is Phase.WAITING and target.spec != tick.state.candidate:
         tick.close(tick.state.candidate, Outcome.SUPERSEDED, f"{target.spec.release} was pushed before this was let in")
         tick.open(target, Phase.WAITING)
-        return
     if not tick.facts.due or not (tick.facts.primary.ready or tick.canary.skip_analysis):
         return
     asked_in = tick.state.phase or Phase.INITIALIZED
+    if asked_in is Phase.FAILED:
+        # As Flagger, which takes in what it sees before it asks, but only after a failure.
+        tick.change(applied=target.spec)
     for hook in tick.canary.hooks("confirm-rollout"):
         answer = yield tick.ask(hook, asked_in)
         if answer.said is not Said.YES:
@@ -157,7 +155,7 @@ def _trial(tick: Tick) -> Asking:
         return  # `before`: in the moment that frees the slot, what was seen there is the one who left
     if tick.canary.skip_analysis:
         tick.promote("the analysis was skipped, as the Canary says")
-        tick.succeed(bake_seconds=0)
+        tick.succeed(bake_seconds=0)  # at once: no tick in Promoting or Finalising
     elif tick.state.failed_checks >= tick.canary.threshold:
         tick.fail(f"failed checks threshold reached: {tick.state.failed_checks}, last {tick.state.waiting_for}")
     else:
@@ -250,6 +248,7 @@ def _confirm_promotion(tick: Tick) -> Asking:
             return
         reason = answer.text.strip() or reason
     tick.promote(reason)
+    tick.phase(Phase.PROMOTING)
 
 
 # ---- promoted -------------------------------------------------------------------------------------------------------

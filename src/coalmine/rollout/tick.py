@@ -139,13 +139,13 @@ class Tick:
         spec, old = self.state.candidate, self.state.primary
         self.change(primary=spec, primary_slot=self.state.canary_slot, previous=old, candidate=None)
         self.change(promoted=self.facts.now, verdict=reason, waiting_for="", unready_since=None)
-        self.phase(Phase.PROMOTING)
-        self.note(f"Copying {self.canary.name}.{self.canary.namespace} template spec to the primary")
+        name, namespace = self.canary.name, self.canary.namespace
+        self.note(f"Copying {name}.{namespace} template spec to {name}-primary.{namespace}")
         self._verdict(spec, Outcome.PROMOTED, reason)
 
     def succeed(self, *, bake_seconds: float) -> None:
         self.weight(0)
-        self.change(failed_checks=0, farewell=Phase.SUCCEEDED)
+        self.change(farewell=Phase.SUCCEEDED)  # the failed checks stay in the count until the next attempt
         self.phase(Phase.SUCCEEDED)
         self.note(f"Promotion completed! Scaling down {self.canary.name}.{self.canary.namespace}")
         if bake_seconds > 0:

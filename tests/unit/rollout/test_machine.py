@@ -132,7 +132,7 @@ ROWS = {
     ),
     "the one that waits goes on waiting": Row(WAITING, asked=(CONFIRM,), phase=S.WAITING, attempt=2),
     "another is pushed while one waits": Row(
-        WAITING, main=NEWER, phase=S.WAITING, ending=Outcome.SUPERSEDED, attempt=3
+        WAITING, main=NEWER, asked=(CONFIRM,), phase=S.WAITING, ending=Outcome.SUPERSEDED, attempt=3
     ),
     "a revert while one waits": Row(WAITING, main=OLD, phase=S.FAILED, ending=Outcome.SUPERSEDED),
     "nothing waits without the hook": Row(IDLE, analysis={"webhooks": []}, phase=S.PROGRESSING, attempt=2),

@@ -139,6 +139,20 @@ def test_a_death_at_any_line_leads_to_the_same_end(verdict: str, new_story: Call
         assert outcome(story) == wanted, f"died at call {at}"
 
 
+@pytest.mark.parametrize(("verdict", "phase"), [("good", Phase.SUCCEEDED), ("bad", Phase.FAILED)])
+def test_post_rollout_is_called_at_least_once_whoever_dies_when(
+    verdict: str, phase: Phase, new_story: Callable[..., Any]
+) -> None:
+    straight = new_story()
+    tell(straight, verdict=verdict)
+    for at in range(1, straight.world.calls + 1, 3):
+        story = new_story()
+        story.world.crash_at = at
+        tell(story, verdict=verdict)
+        asked = [kind for kind, asked_in, _ in story.world.asked if asked_in is phase]
+        assert "post-rollout" in asked, f"died at call {at}"
+
+
 def test_a_start_after_a_death_puts_the_saved_weight_in_force_first(story: Any) -> None:
     world = story.world
     world.judge = lambda ask, _world: Answer(
