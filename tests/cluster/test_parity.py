@@ -14,6 +14,7 @@ import pytest
 
 from cluster.parity import flagger, histories, ours
 from cluster.parity.differences import DIFFERENCES, ELSEWHERE
+from cluster.parity.drawn import drawn
 from cluster.parity.fakes import Answers
 from cluster.parity.flagger import Played
 from cluster.parity.script import NO, YES, Change, Script
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs/reference/canary.md"
 BY_NAME = {script.name: script for script in SCRIPTS}
 each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+DRAWN = tuple(drawn(seed) for seed in range(30))
 each_difference = pytest.mark.parametrize("name", sorted(DIFFERENCES))
 
 
@@ -36,6 +38,11 @@ def answers() -> Iterator[Answers]:
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return flagger.play(SCRIPTS, tmp_path_factory.mktemp("flagger"))
+
+
+@pytest.fixture(scope="module")
+def played_drawn(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    return flagger.play(DRAWN, tmp_path_factory.mktemp("drawn"))
 
 
 @each_script
@@ -62,6 +69,17 @@ def test_the_real_flagger_does_what_was_recorded(script: Script, played: Played)
     theirs = played.traces[script.name].named()
     assert rows(theirs) == rows(histories.recorded(script))
     assert theirs == histories.recorded(script)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("script", DRAWN, ids=lambda script: script.name)
+def test_a_script_drawn_by_lot_ends_alike_on_both_sides(
+    script: Script, played_drawn: Played, answers: Answers, tmp_path: Path
+) -> None:
+    theirs, mine = played_drawn.traces[script.name].named(), ours.play(script, answers, tmp_path).named()
+    assert rows(mine) == rows(theirs)
+    assert mine == theirs
 
 
 @each_difference

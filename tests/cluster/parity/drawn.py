@@ -7,6 +7,7 @@ from random import Random
 from cluster.parity.script import BAD, GOOD, KINDS, NO, NO_DATA, YES, Change, Reply, Script
 
 _TICKS = 24
+_STAYS = 15  # the tick from which on a canary that comes and goes stays
 _ANALYSES = (
     {"stepWeights": [10, 50]},
     {"stepWeights": [5, 10, 25, 100]},
@@ -20,12 +21,14 @@ _GATES = tuple(kind for kind in KINDS if kind not in {"rollback", "post-rollout"
 def drawn(seed: int) -> Script:
     """The script of a number, the same each time.
 
-    Left out is what the reference names as a difference: reverts, a primary that is down, hooks that cannot be reached;
-    and a script has either `rollback` hooks or a canary that comes and goes.
+    Left out is what the reference names as a difference: reverts, a primary that is down, hooks that cannot be reached.
+    And a script has either `rollback` hooks or a canary that comes and goes, which then stays before any is promoted.
     """
     draw = Random(seed)  # no secret depends on it
     watched = draw.random() < 0.5
     kinds = [kind for kind in KINDS if draw.random() < 0.8 and (watched or kind != "rollback")]
+    if not watched and "confirm-promotion" not in kinds:
+        kinds.append("confirm-promotion")
     analysis = {**draw.choice(_ANALYSES), "threshold": draw.randint(0, 8)}
     at, version = {}, 1
     for tick in range(2, _TICKS):
@@ -36,7 +39,12 @@ def drawn(seed: int) -> Script:
         if watched and draw.random() < 0.3:
             hooks["rollback"] = draw.choice([NO] * 9 + [YES])
         metrics = {"errors": draw.choice([GOOD] * 5 + [BAD, NO_DATA])} if draw.random() < 0.3 else {}
-        canary = None if watched else draw.random() < 0.75
+        comes_and_goes = not watched and tick < _STAYS
+        canary = None if watched else draw.random() < 0.75 or not comes_and_goes
+        if comes_and_goes:
+            hooks["confirm-promotion"] = NO
+        elif not watched and tick == _STAYS:
+            hooks["confirm-promotion"] = YES
         at[tick] = Change(release=release, canary=canary, hooks=hooks, metrics=metrics)
     hooks_of_kind = {kind: kind for kind in kinds}
     promise = f"What both do alike, they do alike in any order: number {seed}."

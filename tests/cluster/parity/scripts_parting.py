@@ -117,6 +117,13 @@ PARTING = (
         {**PUSH, 6: Change(primary=False)},
     ),
     Script(
+        "canary-down-promoting",
+        "A canary that dies while its promotion is under way, and comes back.",
+        11,
+        {**PUSH, 6: Change(canary=False), 8: Change(canary=True)},
+        analysis={"stepWeightPromotion": 30},
+    ),
+    Script(
         "push-while-failed-and-down",
         "A push after a failure while the primary is down.",
         12,
