@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ class Platform:
             pushed[name] = self.registry.push(project_images.archive(name, source=source), name)
         return pushed
 
-    def secrets(self) -> None:
+    def secrets(self, *, models: Sequence[str] = ()) -> None:
         """What a person gives a cluster: the closer's deploy key; and what cert-manager would have filled."""
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLATFORM}}
         files = {
@@ -122,6 +122,10 @@ class Platform:
         key = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git", "namespace": PLATFORM}, "data": data}
         hosts = (f"*.{BENCH_DOMAIN}",)
         self.kubectl.apply([space, key, self.certificate("coalmine-tls", namespace=PLATFORM, hosts=hosts)])
+        for model in models:
+            space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": model}}
+            inside = self.certificate(f"{model}-tls", namespace=model, hosts=(f"{model}.{model}.svc",))
+            self.kubectl.apply([space, inside])
 
     def require_signature(self, key: Path) -> None:
         """Make the forge's check required: main moves only where `coalmine check` finds nothing to refuse."""

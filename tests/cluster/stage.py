@@ -1,0 +1,151 @@
+"""A model's life in the cluster as a story's teller sees it: what is released, what Flagger does, what is put right."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from cluster.builder import Builder
+from cluster.kubectl import Kubectl
+from cluster.platform import PLATFORM, Platform
+from coalmine.errors import Broken, CoalmineError
+
+LONG = 600.0  # seconds: a limit to what hangs, and no promise
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a Canary said at `t` (Unix seconds)."""
+
+    t: float
+    phase: str
+    weight: int
+    failed: int
+
+
+@dataclass(slots=True)
+class Stage:
+    """One model with its namespace, its builder and its Canary. `history`: each change of the Canary that was seen."""
+
+    platform: Platform
+    builder: Builder
+    history: list[Moment] = field(default_factory=list)
+
+    @property
+    def model(self) -> str:
+        return self.builder.model
+
+    @property
+    def kubectl(self) -> Kubectl:
+        return self.platform.kubectl.within(self.model)
+
+    def make(self, *, version: int = 0) -> str:
+        """A release that is built, pushed and signed; of a new version of the model, or of the version given."""
+        release = self.builder.package(version) if version else self.builder.train()
+        self.builder.image(release)
+        return release
+
+    def push(self, release: str, *more: str) -> str:
+        """`coalmine release`: the commit."""
+        self.builder.git("pull", "--quiet", "--rebase", "origin", "main")
+        return str(self.builder.release(release, "--key", str(self.builder.key("pub")), *more)["commit"])
+
+    def look(self) -> Moment:
+        """The Canary now; phase `` where there is none yet."""
+        try:
+            status = self.kubectl.get("canary", self.model).get("status", {})
+        except CoalmineError:
+            status = {}
+        return Moment(
+            time.time(), status.get("phase", ""), status.get("canaryWeight", 0), status.get("failedChecks", 0)
+        )
+
+    @contextmanager
+    def watching(self, every: float = 0.3) -> Iterator[None]:
+        """Fill `history` meanwhile."""
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(every):
+                seen = self.look()
+                last = self.history[-1] if self.history else None
+                if not last or (seen.phase, seen.weight, seen.failed) != (last.phase, last.weight, last.failed):
+                    self.history.append(seen)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def until_phase(self, *phases: str, seconds: float = LONG) -> Moment:
+        """Wait for one of the phases."""
+        until(lambda: self.look().phase in phases, f"{self.model} is {' or '.join(phases)}", seconds=seconds)
+        return self.look()
+
+    def until_weight(self, weight: int, *, seconds: float = LONG) -> None:
+        """Wait until a canary has at least that share of the traffic."""
+        until(lambda: self.look().weight >= weight, f"{self.model}'s canary gets {weight} %", seconds=seconds)
+
+    def until_settled(self, *, seconds: float = 180.0) -> None:
+        """Wait until Argo CD calls the model's application Synced and Healthy, at main's own commit."""
+        until(self.is_settled, f"{self.model} is Synced and Healthy at main", seconds=seconds)
+
+    def is_settled(self) -> bool:
+        status = self.application()["status"]
+        at = status["sync"].get("revision") == self.main()
+        return bool(at and status["sync"]["status"] == "Synced" and status["health"]["status"] == "Healthy")
+
+    def application(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.platform.kubectl.within("argocd").get("application", self.model)
+        return found
+
+    def main(self) -> str:
+        """Main's commit on the git server."""
+        self.builder.git("fetch", "--quiet", "origin")
+        return self.builder.git("rev-parse", "origin/main")
+
+    def said(self, count: int = 1) -> list[str]:
+        """The subjects of main's newest commits that touch this model's release file, newest first."""
+        self.builder.git("fetch", "--quiet", "origin")
+        at = f"gitops/apps/{self.model}/release"
+        return self.builder.git("log", f"-{count}", "--format=%s", "origin/main", "--", at).splitlines()
+
+    def serves(self) -> str:
+        """The release that the primary's pods carry."""
+        pods = self.kubectl.get("deployment", f"{self.model}-primary")["spec"]["template"]
+        return str(pods["metadata"]["annotations"]["coalmine.dev/release"])
+
+    def champion(self) -> str:
+        """The version that MLflow's alias `champion` names; `` for none."""
+        url = f"{self.builder.tracking}/api/2.0/mlflow/registered-models/alias"
+        reply = httpx.get(url, params={"name": self.model, "alias": "champion"}, trust_env=False)
+        return str(reply.json()["model_version"]["version"]) if reply.status_code == 200 else ""
+
+    def analyses(self) -> list[dict[str, Any]]:
+        """The judge's analyses of this Canary, newest first."""
+        url = f"http://{self.platform.address('judge', namespace=PLATFORM)}:8090/api/v1/analyses"
+        given = {"namespace": self.model, "name": self.model}
+        return list(httpx.get(url, params=given, trust_env=False).raise_for_status().json())
+
+
+def until(condition: Callable[[], bool], what: str, *, seconds: float = LONG) -> None:
+    """Wait for a condition, which may raise while things are on their way. Raises Broken when it does not come."""
+    deadline, why = time.monotonic() + seconds, ""
+    while True:
+        try:
+            if condition():
+                return
+        except (CoalmineError, httpx.HTTPError, KeyError, AssertionError) as error:
+            why = f": {error}"
+        if time.monotonic() > deadline:
+            raise Broken(f"after {seconds:.0f} s it is not so that {what}{why}")
+        time.sleep(0.3)

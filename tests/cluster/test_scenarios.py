@@ -1,0 +1,240 @@
+"""What becomes of releases in a real cluster: git push, Argo CD, Flagger, gateway, judge and closer, with people."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cluster.builder import Builder, tracking
+from cluster.platform import Platform
+from cluster.stage import Moment, Stage, until
+from cluster.traffic import Traffic
+from coalmine.local.traffic import LONGEST
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]  # the first run builds engines and images
+
+MODEL = "sentiment"
+APPLICATIONS = (
+    *("namespaces", "gateway-crds", "envoy-gateway", "flagger", "gateway", "monitoring", "judge", "mlflow", "closer"),
+    *("tenant-sentiment", "root"),
+)
+
+
+@pytest.fixture(scope="module")
+def platform(cluster: object) -> Platform:
+    """From an empty cluster by the one command, and one secret."""
+    assert cluster
+    if os.environ.get("KUBECONFIG"):
+        pytest.skip("wants the bench's own registry and git server")
+    made = Platform()
+    made.start()
+    if not is_healthy(made, "root"):
+        made.publish(images_of_ours=made.own_images())
+        made.secrets(models=(MODEL,))
+        made.bootstrap()
+    for name in APPLICATIONS:
+        until(lambda name=name: is_healthy(made, name), f"{name} is Synced and Healthy", seconds=900)  # type: ignore[misc]
+    return made
+
+
+@pytest.fixture(scope="module")
+def stage(platform: Platform) -> Iterator[Stage]:
+    """The model, its first release serving."""
+    with tracking(platform) as url:
+        builder = Builder(platform, MODEL, url)
+        builder.prepare()
+        platform.require_signature(builder.key("pub"))
+        made = Stage(platform, builder)
+        if not made.look().phase:
+            made.push(made.make())
+        made.until_phase("Initialized", "Succeeded", "Failed")
+        made.until_settled()
+        yield made
+
+
+@pytest.fixture
+def people(stage: Stage) -> Iterator[Traffic]:
+    with Traffic(stage.platform, MODEL, votes=0.6) as crowd, stage.watching():
+        until(lambda: sum(seen.requests for seen in crowd.stats.arms.values()) > 20, "the gateway answers")
+        yield crowd
+
+
+def is_healthy(platform: Platform, name: str) -> bool:
+    status = platform.kubectl.within("argocd").get("application", name)["status"]
+    return bool(status["sync"]["status"] == "Synced" and status["health"]["status"] == "Healthy")
+
+
+def test_a_good_release_is_promoted_and_nobody_notices(stage: Stage, people: Traffic) -> None:
+    release = stage.make()
+    version = release.removeprefix("m").partition("-")[0]
+    stage.push(release)
+    stage.until_phase("Progressing")
+    stage.until_phase("Succeeded")
+    until(lambda: stage.champion() == version, "the alias names the promoted version")
+    stage.until_settled()
+    assert stage.serves() == release
+    assert stage.said() == [f"release {MODEL} {release}"]
+    assert (people.stats.lost, people.stats.refused, people.seen(release).failed) == (0, 0, 0)
+    assert stage.analyses()[0]["decision"] == "PROMOTE"
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [("error_rate=0.1", "errors"), ("delay_ms=400", "slow seconds"), ("wrong_rate=1", "thumbs down")],
+    ids=["errors", "slow", "worse-by-feedback"],
+)
+def test_a_worse_release_is_rolled_back_and_everything_put_right(
+    stage: Stage, people: Traffic, fault: str, says: str
+) -> None:
+    before, champion = stage.serves(), stage.champion()
+    release = stage.make(version=1)
+    stage.push(release, "--fault", fault)
+    stage.until_phase("Progressing")
+    stage.until_phase("Failed")
+    until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
+    stage.until_settled()
+    assert says in stage.said()[0]
+    assert (stage.serves(), stage.champion()) == (before, champion)
+    assert (people.stats.lost, people.seen(before).failed) == (0, 0)
+    assert stage.look().weight == 0
+    refused = stage.builder.release(release, "--key", str(stage.builder.key("pub")), code=3)
+    assert "quarantine" in refused["said"]
+
+
+def test_a_release_that_never_becomes_ready_gets_no_request_and_is_taken_back(stage: Stage, people: Traffic) -> None:
+    before = stage.serves()
+    release = stage.make(version=1)
+    stage.push(release, "--fault", "crash_at_start=1")
+    stage.until_phase("Progressing")
+    stage.until_phase("Failed")
+    until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
+    stage.until_settled()
+    assert people.seen(release).requests == 0
+    assert (people.stats.lost, people.seen(before).failed) == (0, 0)
+
+
+def test_judge_prometheus_and_gateway_may_go_away_in_turn_and_the_release_is_promoted_all_the_same(
+    stage: Stage, people: Traffic
+) -> None:
+    """While the judge or its data are away the weight does not rise, and nothing is rolled back."""
+    release = stage.make(version=1)
+    stage.push(release)
+    stage.until_phase("Progressing")
+    for namespace, deployment in (("coalmine", "judge"), ("monitoring", "prometheus")):
+        stage.until_weight(5)
+        with gone(stage, namespace, deployment):
+            held = stage.look()
+            until(lambda held=held: stage.look().failed > held.failed or aged(held, 30), "some ticks pass")  # type: ignore[misc]
+            assert (stage.look().phase, stage.look().weight) == ("Progressing", held.weight)
+    lost = people.stats.lost
+    label = "gateway.envoyproxy.io/owning-gateway-name=coalmine"
+    stage.platform.kubectl.within("envoy-gateway-system").run("delete", "pods", "--selector", label, "--wait=true")
+    stage.until_phase("Succeeded")
+    stage.until_settled()
+    assert stage.serves() == release
+    assert people.seen(release).failed == 0
+    assert people.stats.lost - lost <= people.rate * LONGEST  # one proxy only: what it held while it was replaced
+
+
+def test_a_judge_that_is_killed_goes_on_where_it_was_and_rolls_back(stage: Stage, people: Traffic) -> None:
+    before = stage.serves()
+    release = stage.make(version=1)
+    stage.push(release, "--fault", "error_rate=0.04")
+    stage.until_phase("Progressing")
+    until(lambda: people.seen(release).requests > 10, "people meet it")
+    opened = stage.analyses()[0]["id"]
+    stage.platform.kubectl.within("coalmine").run(
+        "delete", "pod", "--selector", "app=judge", "--grace-period=0", "--force"
+    )
+    stage.until_phase("Failed")
+    until(lambda: stage.analyses()[0]["decision"] == "ROLLBACK", "the judge says what it has decided")
+    assert stage.analyses()[0]["id"] == opened
+    until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
+    stage.until_settled()
+
+
+def test_healing_waits_for_a_git_server_that_is_away(stage: Stage, people: Traffic) -> None:
+    before = stage.serves()
+    release = stage.make(version=1)
+    stage.push(release, "--fault", "error_rate=0.2")
+    stage.until_phase("Progressing")
+    until(lambda: people.seen(release).requests > 0, "people meet it")
+    stage.platform.git.stop()
+    try:
+        stage.until_phase("Failed")
+        until(lambda: aged(stage.history[-1], 10), "the closer has tried")
+    finally:
+        stage.platform.git.start()
+    assert stage.said() != [f"heal: {MODEL}"]
+    until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
+    stage.until_settled()
+    assert len([line for line in stage.said(3) if release in line and line.startswith("heal")]) == 1
+
+
+def test_a_push_during_a_canary_takes_its_place_and_only_the_faulty_one_is_quarantined(
+    stage: Stage, people: Traffic
+) -> None:
+    before, good, bad = stage.serves(), stage.make(version=1), stage.make(version=1)
+    stage.push(good)
+    stage.until_phase("Progressing")
+    until(lambda: people.seen(good).requests > 0, "people meet the first")
+    stage.push(bad, "--fault", "error_rate=0.3")
+    until(lambda: people.seen(bad).requests > 0, "people meet the second")
+    stage.until_phase("Failed")
+    until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
+    stage.until_settled()
+    assert bad in stage.said()[0]
+    assert stage.analyses()[1]["outcome"] == "superseded"
+    assert stage.builder.git("log", "--grep", f"Coalmine-Failed: {good}", "--format=%h", "origin/main") == ""
+    assert stage.serves() == before
+
+
+def test_a_revert_during_a_canary_ends_it_and_nothing_is_quarantined(stage: Stage, people: Traffic) -> None:
+    before, release = stage.serves(), stage.make(version=1)
+    commit = stage.push(release)
+    stage.until_phase("Progressing")
+    until(lambda: people.seen(release).requests > 0, "people meet it")
+    stage.builder.git("pull", "--quiet", "--rebase", "origin", "main")
+    stage.builder.git("revert", "--no-edit", commit)
+    stage.builder.git("push", "--quiet", "origin", "HEAD:main")
+    stage.until_phase("Succeeded", "Failed", "Initialized")
+    stage.until_settled()
+    assert stage.serves() == before
+    assert stage.builder.git("log", "--grep", f"Coalmine-Failed: {release}", "--format=%h", "origin/main") == ""
+    assert (people.stats.lost, people.seen(before).failed) == (0, 0)
+
+
+def test_an_edit_of_the_live_canary_is_undone(stage: Stage) -> None:
+    stage.kubectl.run("patch", "canary", MODEL, "--type=merge", "--patch", '{"spec":{"analysis":{"threshold":1}}}')
+    until(lambda: stage.kubectl.get("canary", MODEL)["spec"]["analysis"]["threshold"] == 30, "git's word stands again")
+    stage.until_settled()
+
+
+def test_an_image_that_nobody_signed_is_refused_before_main_moves(stage: Stage) -> None:
+    release = stage.builder.package(1)
+    stage.builder.unsigned(release)
+    main = stage.main()
+    refused = stage.builder.release(release, code=3)
+    assert "is not signed" in refused["said"]
+    assert stage.main() == main
+
+
+@contextmanager
+def gone(stage: Stage, namespace: str, deployment: str) -> Iterator[None]:
+    """No pods of it meanwhile."""
+    kubectl = stage.platform.kubectl.within(namespace)
+    kubectl.run("scale", f"deployment/{deployment}", "--replicas=0")
+    kubectl.run("wait", "pods", f"--selector=app={deployment}", "--for=delete", "--timeout=90s")
+    try:
+        yield
+    finally:
+        kubectl.run("scale", f"deployment/{deployment}", "--replicas=1")
+        kubectl.rolled_out(f"deployment/{deployment}")
+
+
+def aged(moment: Moment, seconds: float) -> bool:
+    return time.time() - moment.t > seconds
