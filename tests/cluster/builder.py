@@ -105,8 +105,7 @@ class Builder:
         done = subprocess.run(line, env=self._environment(), capture_output=True, text=True, check=False)
         if done.returncode != code:
             raise Broken(f"coalmine {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        found = done.stdout.strip()
-        return dict(json.loads(found)) if found.startswith("{") else {"said": found + done.stderr}
+        return dict(json.loads(done.stdout)) if code == 0 else {"said": done.stdout + done.stderr}
 
     def _newest(self) -> str:
         folder = self.folder / "state" / "bentoml" / "bentos" / self.model
