@@ -23,9 +23,7 @@ from unit.judge.running import Running, Traffic, begin, judge
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 REFUSED = (400, 401, 403, 404, 405, 413, 422)
-BOUNDED = settings(
-    max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
+BOUNDED = settings(max_examples=30, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 CHECKS = (documented.response_schema_conformance, documented.content_type_conformance)
 
 
@@ -123,7 +121,7 @@ PAYLOADS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(kind=st.sampled_from([*KINDS, "nothing", "%00"]), body=PAYLOADS | st.binary(max_size=200))
 def test_any_body_of_a_hook_is_answered_and_a_refused_one_changes_nothing(
     running: Running, kind: str, body: dict[str, object] | bytes

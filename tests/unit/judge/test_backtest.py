@@ -82,7 +82,7 @@ def test_the_verdict_is_that_of_the_live_fold() -> None:
     assert replay(recording, policy).verdict == live
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=40), st.booleans())
 def test_what_it_does_not_look_at_could_not_have_differed(bad: list[tuple[int, int]], hurried: bool) -> None:  # noqa: FBT001
     """Against a full verdict at every look: since when it is what it is, and when it first promoted."""

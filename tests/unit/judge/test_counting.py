@@ -191,7 +191,7 @@ def run(pieces: list[list[Line]], policy: Policy) -> tuple[list[Poll], State]:
     return polls, state
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=6))
 def test_killed_at_any_line_and_started_again_the_verdict_is_the_same_to_the_bit(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(WHOLE)]

@@ -89,13 +89,13 @@ def check(lines: list[Line], places: list[int], policy: Policy, *, limit: int, s
     return len(polls)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(logs, st.lists(st.integers(0, 1000), max_size=5), starts)
 def test_the_same_polls_as_line_by_line(lines: list[Line], places: list[int], start: dict[str, object]) -> None:
     check(lines, places, REQUESTS, limit=100, start=start)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(logs, st.lists(st.integers(0, 1000), max_size=5), st.integers(1, 8))
 def test_the_same_users_as_line_by_line_also_when_they_are_sampled(
     lines: list[Line], places: list[int], limit: int

@@ -50,7 +50,7 @@ def rows(sizes: tuple[int, int, int], kind: str, prior: evidence.Priors) -> tupl
     return evidence.binomial_log_pmf(polls, prior.points), polls
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(sizes=SIZES, before=SIZES, psi0=ODDS, kind=st.sampled_from(["units", "events"]), seed=st.integers(0, 10**6))
 def test_whatever_came_before_a_factor_expects_exactly_one_at_its_null(
     sizes: tuple[int, int, int], before: tuple[int, int, int], psi0: float, kind: str, seed: int
@@ -66,7 +66,7 @@ def test_whatever_came_before_a_factor_expects_exactly_one_at_its_null(
         assert float(null @ after) == pytest.approx(1.0, abs=1e-10)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(sizes=SIZES, psi0=ODDS, share=st.floats(0.0, 1.0), kind=st.sampled_from(["units", "events"]))
 def test_inside_the_null_it_expects_at_most_one(
     sizes: tuple[int, int, int], psi0: float, share: float, kind: str
@@ -79,7 +79,7 @@ def test_inside_the_null_it_expects_at_most_one(
     assert float(worse @ np.exp(evidence.log_e_promote(found, prior))) <= 1 + 1e-10
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(sizes=SIZES, psi0=ODDS, room=st.floats(0.01, 6.0), kind=st.sampled_from(["units", "events"]))
 def test_what_is_not_lost_by_overshooting_never_makes_the_stopped_evidence_grow(
     sizes: tuple[int, int, int], psi0: float, room: float, kind: str
@@ -143,7 +143,7 @@ def test_the_sample_ratio_expects_exactly_one(n: int, share: float) -> None:
 ODDS_FOR_SCIPY = st.just(0.0) | st.floats(1e-6, 4) | st.floats(-4, -1e-6)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     n_c=st.integers(1, 3000), n_b=st.integers(1, 30_000), m=st.integers(1, 400), at=st.floats(0, 1), g=ODDS_FOR_SCIPY
 )
@@ -159,7 +159,6 @@ def test_the_law_is_scipys_to_ten_digits_over_a_wide_grid(n_c: int, n_b: int, m:
     assert math.exp(ours) == pytest.approx(float(theirs.pmf(k)), abs=1e-10)
 
 
-@settings(deadline=None)
 @given(n_c=st.integers(1, 3000), n_b=st.integers(1, 30_000), m=st.integers(1, 400), g=st.floats(-1e-6, 1e-6))
 def test_the_law_holds_where_the_odds_are_one_but_for_rounding(n_c: int, n_b: int, m: int, g: float) -> None:
     m = min(m, n_c + n_b)

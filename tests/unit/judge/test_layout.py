@@ -76,7 +76,7 @@ def walked(data: bytes) -> float:
     return float(Layout().walk(text, np.concatenate([[0], ends[:-1] + 1]), ends).fits.mean())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rows)
 def test_any_lines_read_as_one_by_one(lines: list[bytes]) -> None:
     lines = [*lines, *[written({})] * 3]  # lines near the end of the bytes are left to the JSON parser

@@ -147,7 +147,7 @@ class World:
             self.shown[key] = value
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_the_sum_of_outcomes_is_what_happened(data: st.DataObject) -> None:
     """With resets between scrapes, several scrapes a reading, silences and restarts of the judge at any time."""

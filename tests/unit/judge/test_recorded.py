@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
@@ -73,7 +73,6 @@ ROWS = st.fixed_dictionaries(
 TEXTS = st.one_of(st.text(), st.builds(json.dumps, ROWS), st.just("[" * 100_000), st.just('{"t": 1e999}'))
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=4))
 def test_any_text_is_polls_or_a_mistake_with_its_place(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]

@@ -104,7 +104,7 @@ class Rollout:
         return seen + self.pending[0] >= self.policy.step_outcomes and extra <= self.policy.step_extra_failures
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     text=st.sampled_from(POLICIES),
     seed=st.integers(0, 2**32),

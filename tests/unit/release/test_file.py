@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from coalmine.errors import BadInput
@@ -108,7 +108,6 @@ def test_a_path_gives_model_and_environment_back(model: str, env: str) -> None:
     assert locate(path(model, env)) == (model, env)
 
 
-@settings(deadline=None)  # the YAML parser needs a third of a second for a thousand brackets
 @given(st.text(max_size=300))
 @example("[" * 1000)
 @example("x" * 2000)
@@ -123,15 +122,15 @@ def test_any_text_is_read_or_refused_with_the_files_name(text: str) -> None:
 
 @given(cut=st.integers(min_value=0, max_value=700), put=st.text(max_size=3))
 @pytest.mark.parametrize("file", [ReleaseFile("sentiment", "local", M1), IN_CLUSTER], ids=["tag", "digest"])
-def test_no_other_bytes_pass_as_the_rendering(file: ReleaseFile, cut: int, put: str) -> None:
-    """Whatever is read from changed bytes renders to other bytes than those."""
+def test_changed_bytes_are_refused_or_read_as_what_they_say(file: ReleaseFile, cut: int, put: str) -> None:
+    """A check accepts only what equals its own rendering, so what is read must come back from its rendering."""
     text = render(file)
     changed = text[:cut] + put + text[cut + 1 :]
     try:
         read = parse(changed, at=AT)
     except BadInput:
         return
-    assert render(read) != changed or changed in {text, render(read)}
+    assert parse(render(read), at=AT) == read
 
 
 def test_kustomize_reads_it_as_a_component() -> None:

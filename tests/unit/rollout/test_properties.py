@@ -21,7 +21,7 @@ ACTIONS = st.lists(
     min_size=1,
     max_size=14,
 )
-GENTLE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+GENTLE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def mood(name: str) -> Callable[[Ask, Any], Answer]:

@@ -12,7 +12,7 @@ from coalmine.errors import Broken
 from coalmine.release.batching import Batcher, Overloaded
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(asked=st.lists(st.lists(st.integers(), min_size=1, max_size=9), max_size=30), most=st.integers(1, 20))
 def test_each_asker_gets_the_answers_to_its_own_items_in_order(asked: list[list[int]], most: int) -> None:
     sizes: list[int] = []
