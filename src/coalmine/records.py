@@ -43,10 +43,10 @@ class ReleaseId:
 class Dataset:
     """Rows on disk that a training run names: rebuilt from the same sources they have the same digest."""
 
-    path: str  # a Parquet file: columns text, label (0 or 1), weight, domain, entity
+    path: str  # a Parquet file: columns text, label (0 or 1, or a number), weight, domain, entity
     digest: str  # sha256 of the rows' canonical form, not of the file
     rows: int
-    positives: int
+    positives: int | None  # rows with label 1; None where a number is predicted
     sources: tuple[str, ...]
 
 
@@ -70,11 +70,12 @@ class GateCheck:
     value: float
     bound: float
     passed: bool
+    ceiling: bool = False  # True where the value must not be above the bound: an error, not a share
 
     @property
     def margin(self) -> float:
         """By how much it passed (>= 0) or failed (< 0)."""
-        return self.value - self.bound
+        return self.bound - self.value if self.ceiling else self.value - self.bound
 
 
 @dataclass(frozen=True, slots=True)

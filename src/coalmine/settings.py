@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from coalmine.errors import BadInput
 
 FILE = "coalmine.toml"
+PYPROJECT = "pyproject.toml"  # its table [tool.coalmine] names the usual model of a project with several
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -154,7 +155,9 @@ def find_project(start: Path) -> Path:
 def load(
     *, project: Path | None = None, state: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """Read `<project>/coalmine.toml`, then COALMINE_STATE and COALMINE_PORT_BASE, then the arguments: the later wins.
+    """Read `<project>/coalmine.toml`, then COALMINE_MODEL, _STATE and _PORT_BASE, then the arguments: the later wins.
+
+    Where none names a model, `[tool.coalmine]` in pyproject.toml may, and else there must be only one.
 
     Raises:
         BadInput: an unknown key, a value of the wrong kind, a file that is no TOML; the message names it.
@@ -172,8 +175,7 @@ def load(
     chosen = named or Path(str(given.pop("state", ".coalmine")))
     given.pop("state", None)
     given |= {"project": root, "state": chosen if chosen.is_absolute() else (root / chosen).resolve()}
-    if not given.get("model"):
-        given["model"] = _only_model(root)
+    given["model"] = environ.get("COALMINE_MODEL") or given.get("model") or _usual_model(root) or _only_model(root)
     try:
         if base := environ.get("COALMINE_PORT_BASE"):
             given["ports"] = Ports.from_base(_number("COALMINE_PORT_BASE", base))
@@ -190,6 +192,19 @@ def _number(name: str, text: str) -> int:
     raise BadInput(f"{text!r} is no number", where=name, remedy="give the first of seven free ports, for example 18443")
 
 
+def _usual_model(root: Path) -> str:
+    path = root / PYPROJECT
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("coalmine", {})
+    except FileNotFoundError:
+        return ""
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(str(error), where=str(path), remedy="write it as TOML") from error
+    if unknown := sorted(set(table) - {"model"}):
+        raise BadInput(f"unknown key {unknown[0]!r} in [tool.coalmine]", where=str(path), remedy="`model` alone")
+    return str(table.get("model", ""))
+
+
 def _only_model(root: Path) -> str:
     bentos = root / "bentos"
     models = sorted(p.name for p in bentos.iterdir() if (p / "service.py").exists()) if bentos.is_dir() else []
@@ -198,5 +213,5 @@ def _only_model(root: Path) -> str:
     raise BadInput(
         f"{len(models)} models in {root / 'bentos'}: {', '.join(models) or 'none'}",
         where=str(root / FILE),
-        remedy='say which one this machine serves: model = "<name>"',
+        remedy='say which one: model = "<name>" in coalmine.toml, or COALMINE_MODEL=<name> before the command',
     )

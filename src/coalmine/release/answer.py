@@ -31,7 +31,6 @@ Read: TypeAlias = Callable[[Mapping[str, object]], list[str]]
 Score: TypeAlias = Callable[[list[str]], Sequence[Output]]
 
 PATH = "/predict"
-MANY = "texts"  # a body with this field gets a list of answers
 KEY_ENVIRONMENT = "COALMINE_FEEDBACK_KEY"
 KEEP_INPUT_ENVIRONMENT = "COALMINE_KEEP_INPUT"
 TIMEOUT_ENVIRONMENT = "COALMINE_TIMEOUT_SECONDS"
@@ -53,8 +52,13 @@ class Reply(Exception):
 class Answering:
     """Mounted at import, before there is a model; answers after `start`, until `stop`."""
 
-    def __init__(self, *, read: Read, batch: int = 64, queue: int = 1024, timeout: float = 10.0) -> None:
-        """`batch`: most items in one call of the model; `queue`: most that wait; `timeout`: seconds, then 504."""
+    def __init__(
+        self, *, read: Read, many: str = "texts", batch: int = 64, queue: int = 1024, timeout: float = 10.0
+    ) -> None:
+        """`many`: a body with this field gets a list of answers; `batch`: most items in one call of the model;
+        `queue`: most that wait; `timeout`: seconds, then 504.
+        """
+        self._many = many
         self._timeout = timeout
         self._read = read
         self._batch = batch
@@ -152,7 +156,7 @@ class Answering:
                 raise Reply(503, error.what, headers=[(b"retry-after", wait)]) from None
         answers = [self._sign(item, output, started) for item, output in zip(items, outputs, strict=True)]
         first = str(answers[0]["prediction_id"]).encode()
-        if MANY in asked:
+        if self._many in asked:
             return {"predictions": answers, "release": self._release, "model_version": self._manifest.version}, first
         return answers[0], first
 

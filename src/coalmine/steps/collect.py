@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections import Counter, defaultdict
@@ -17,7 +19,7 @@ from coalmine.feedback.capture import Prediction, read_predictions
 from coalmine.feedback.store import all_votes
 from coalmine.records import Dataset, Vote
 from coalmine.settings import Settings
-from coalmine.steps.workload import EVALUATION, TRAIN, Row, load_workload
+from coalmine.steps.workload import EVALUATION, TRAIN, Row, Task, load_workload, task_of
 
 FEEDBACK = "feedback"  # the domain of rows learnt from votes
 COLUMNS = ("text", "label", "weight", "domain", "entity")
@@ -50,6 +52,7 @@ def collect(settings: Settings, *, domains: Sequence[str] = (), votes: Path | No
     refuse_leaks(base, held_out)
     # The same words may stand in two documents; what is evaluated on is never trained on.
     seen = {fingerprint(row.text) for row in held_out}
+    task = task_of(workload)
     rows = [row for row in base if fingerprint(row.text) not in seen]
     sources = [f"{domain}: {count} rows" for domain, count in Counter(row.domain for row in rows).items()]
     if votes is not None:
@@ -59,17 +62,19 @@ def collect(settings: Settings, *, domains: Sequence[str] = (), votes: Path | No
         rows.extend(learnt.rows)
         spared = "".join(f", {count} {reason}" for reason, count in sorted(learnt.left_out.items()))
         sources.append(f"{FEEDBACK}: {len(learnt.rows)} rows from {learnt.votes} votes{spared}")
-    return store(settings.state / "datasets", rows, sources=tuple(sources))
+    return store(settings.state / "datasets", rows, sources=tuple(sources), task=task)
 
 
 def learn(
     votes: Iterable[Vote],
     predictions: Iterable[Prediction],
     *,
-    labels: tuple[str, str],
+    labels: tuple[str, ...],
     held_out: frozenset[str] = frozenset(),
 ) -> Learnt:
     """Rows from votes: a thumb up confirms the predicted label, one down means the other, a correction gives it.
+
+    Without `labels` a number is predicted: a correction gives the true one, and a thumb alone teaches nothing.
 
     Only the first vote on a prediction counts. Each text weighs 1 in all, as a base row does, however many people
     voted on it: its weight is shared between the labels as the votes were. `held_out`: fingerprints left out.
@@ -77,7 +82,7 @@ def learn(
     first: dict[str, Vote] = {}
     for vote in votes:
         first.setdefault(vote.prediction, vote)
-    said: dict[str, Counter[int]] = defaultdict(Counter)
+    said: dict[str, Counter[float]] = defaultdict(Counter)
     left_out: Counter[str] = Counter()
     joined = set()
     for prediction in predictions:
@@ -89,7 +94,7 @@ def learn(
         if prediction.input is None:
             left_out["without a kept text"] += 1
         elif label is None:
-            left_out["with an unknown label"] += 1
+            left_out["with an unknown label" if labels else "without the true number"] += 1
         elif fingerprint(prediction.input) in held_out:
             left_out["on evaluation texts"] += 1
         else:
@@ -104,7 +109,9 @@ def learn(
     return Learnt(tuple(rows), len(first), dict(left_out))
 
 
-def _label(vote: Vote, prediction: Prediction, labels: tuple[str, str]) -> int | None:
+def _label(vote: Vote, prediction: Prediction, labels: tuple[str, ...]) -> float | None:
+    if not labels:
+        return _number(vote.correction)
     if vote.correction:
         return labels.index(vote.correction) if vote.correction in labels else None
     predicted = prediction.output.get("label")
@@ -112,6 +119,14 @@ def _label(vote: Vote, prediction: Prediction, labels: tuple[str, str]) -> int |
         return None
     index = labels.index(str(predicted))
     return index if vote.good else 1 - index
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def refuse_leaks(training: Iterable[Row], held_out: Iterable[Row]) -> None:
@@ -138,14 +153,14 @@ def digest(rows: Iterable[Row]) -> str:
     return total.hexdigest()
 
 
-def store(folder: Path, rows: Sequence[Row], *, sources: tuple[str, ...]) -> Dataset:
-    """Write the rows, sorted, into `folder`. Raises BadInput for rows that no classifier can be trained on."""
+def store(folder: Path, rows: Sequence[Row], *, sources: tuple[str, ...], task: Task = Task.CLASSIFICATION) -> Dataset:
+    """Write the rows, sorted, into `folder`. Raises BadInput for rows that no model can be trained on."""
     import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 (ships no types; heavy: only where it writes)
     from pyarrow import parquet  # noqa: PLC0415 (as above)
 
-    positives = sum(row.label for row in rows)
-    if not 0 < positives < len(rows):
-        raise BadInput(f"{len(rows)} rows, {positives} of them with label 1: both labels are needed", where="dataset")
+    positives = _positives(rows, task)
+    if task is Task.REGRESSION:  # a whole number is the same number: one spelling, one digest
+        rows = [dataclasses.replace(row, label=float(row.label)) for row in rows]
     ordered = sorted(rows, key=_VALUES)
     columns = {name: [getattr(row, name) for row in ordered] for name in COLUMNS}
     named = digest(ordered)
@@ -159,6 +174,17 @@ def store(folder: Path, rows: Sequence[Row], *, sources: tuple[str, ...]) -> Dat
     finally:
         Path(draft).unlink(missing_ok=True)
     return Dataset(str(path), named, len(ordered), positives, sources)
+
+
+def _positives(rows: Sequence[Row], task: Task) -> int | None:
+    if task is Task.REGRESSION:
+        if len({row.label for row in rows}) < 2:
+            raise BadInput(f"{len(rows)} rows without two different numbers to predict", where="dataset")
+        return None
+    positives = sum(row.label == 1 for row in rows)
+    if not 0 < positives < len(rows):
+        raise BadInput(f"{len(rows)} rows, {positives} of them with label 1: both labels are needed", where="dataset")
+    return positives
 
 
 def read_rows(dataset: Dataset) -> list[Row]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from coalmine.errors import BadInput, Refused
+from coalmine.errors import Refused
 from coalmine.records import Candidate, Evaluation
 from coalmine.settings import Settings
 from coalmine.steps.gates import Measures, decide, explain, load_gates
+from coalmine.steps.measures import ERRORS, MeasureOf, measures_of
 from coalmine.steps.tracking import CHAMPION, TAG, calling_mlflow, connect
 from coalmine.steps.workload import EVALUATION, Row, load_workload
-
-_RECALL = re.compile(r"recall_(?P<label>.+)\Z")
-_MeasureOf = Callable[[Any, Any], float]  # (predictions, targets) as arrays -> a share
 
 
 @calling_mlflow()
@@ -32,7 +29,7 @@ def evaluate(settings: Settings, candidate: Candidate, *, override: str = "") ->
     gates = load_gates(folder / "gates.yaml")
     workload = load_workload(settings.project, settings.model)
     rows = workload.rows(workload.domains, split=EVALUATION)
-    measures = _measures(gates.named(), rows, labels=workload.labels, where=str(folder / "gates.yaml"))
+    measures = measures_of(gates, rows, labels=workload.labels, where=str(folder / "gates.yaml"))
     mlflow = connect(settings)
     values = _measure(mlflow, candidate.run_id, candidate.model_uri, rows=rows, measures=measures)
     version, against = None, None
@@ -63,46 +60,13 @@ def _champion(mlflow: Any, model: str) -> Any | None:
         raise
 
 
-def _measures(
-    named: set[tuple[str, str]], rows: Sequence[Row], *, labels: tuple[str, str], where: str
-) -> dict[tuple[str, str], _MeasureOf]:
-    """A function for each (slice, measure), and the accuracy of every slice besides, for the record."""
-    slices = sorted({row.domain for row in rows})
-    found = {}
-    for name, measure in sorted(named | {(name, "accuracy") for name in slices}):
-        recall = _RECALL.match(measure)
-        if name not in slices:
-            raise BadInput(f"no held-out rows of slice {name!r}", where=where, remedy=f"one of {', '.join(slices)}")
-        if measure != "accuracy" and (recall is None or recall["label"] not in labels):
-            known = ", ".join(["accuracy", *(f"recall_{label}" for label in labels)])
-            raise BadInput(f"unknown measure {measure!r}", where=where, remedy=f"one of {known}")
-        among = labels.index(recall["label"]) if recall else None
-        found[name, measure] = _share([row.domain == name for row in rows], among)
-    return found
-
-
-def _share(chosen: Sequence[bool], label: int | None) -> _MeasureOf:
-    """The share of right predictions in a slice, among all of its rows or those of one label."""
-
-    def measure(predictions: Any, targets: Any) -> float:
-        # Not strict: MLflow first tries each measure on the first row alone.
-        counted = [
-            bool(predicted == target)
-            for predicted, target, inside in zip(predictions, targets, chosen, strict=False)
-            if inside and label in {None, target}
-        ]
-        return sum(counted) / len(counted) if counted else float("nan")
-
-    return measure
-
-
 def _measure(
     mlflow: Any,
     run_id: str,
     uri: str,
     *,
     rows: Sequence[Row],
-    measures: dict[tuple[str, str], _MeasureOf],
+    measures: dict[tuple[str, str], MeasureOf],
     prefix: str = "",
 ) -> Measures:
     """Predict with the model at `uri` and let MLflow compute and log each measure to the run."""
@@ -115,7 +79,7 @@ def _measure(
     metrics = [
         mlflow.models.make_metric(
             eval_fn=lambda predictions, targets, metrics, of=of: of(predictions, targets),  # noqa: ARG005 (MLflow's)
-            greater_is_better=True,
+            greater_is_better=measure not in ERRORS,
             name=f"{prefix}{name}.{measure}",
         )
         for (name, measure), of in measures.items()

@@ -27,17 +27,20 @@ class Against(BaseModel):
 
 
 class Gates(BaseModel):
-    """The file, field by field."""
+    """The file, field by field. `ceilings` bound errors from above; `tolerance` is what `within` measures by."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = Field(alias="schema")
     floors: dict[str, dict[str, Share]] = Field(min_length=1)
     champion: Against
+    ceilings: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = Field(default_factory=dict)
+    tolerance: Annotated[float, Field(gt=0)] | None = None
 
     def named(self) -> set[tuple[str, str]]:
         """Each (slice, measure) that some bound needs."""
-        fixed = {(name, measure) for name, floors in self.floors.items() for measure in floors}
+        bounds = (*self.floors.items(), *self.ceilings.items())
+        fixed = {(name, measure) for name, bound in bounds for measure in bound}
         return fixed | {(name, measure) for name in self.champion.slices for measure in self.champion.measures}
 
 
@@ -57,11 +60,17 @@ def load_gates(path: Path) -> Gates:
 
 
 def decide(gates: Gates, candidate: Measures, champion: Measures | None) -> tuple[GateCheck, ...]:
-    """All checks: each floor, then each comparison. Without a champion (a first release) only the floors."""
+    """Each floor, each ceiling, then each comparison: none of those without a champion (a first release)."""
     checks = [
         _check(f"{name} {measure}", candidate[name, measure], floor)
         for name, floors in gates.floors.items()
         for measure, floor in floors.items()
+    ]
+    checks += [
+        GateCheck(f"{name} {measure}", value, ceiling, passed=value <= ceiling, ceiling=True)
+        for name, ceilings in gates.ceilings.items()
+        for measure, ceiling in ceilings.items()
+        for value in [candidate[name, measure]]
     ]
     if champion is not None:
         against = gates.champion
@@ -82,4 +91,6 @@ def _check(name: str, value: float, bound: float) -> GateCheck:
 def explain(checks: Sequence[GateCheck]) -> str:
     """The failed checks, each with by how much."""
     failed = [check for check in checks if not check.passed]
-    return "; ".join(f"{c.name} is {c.value:.3f}, {-c.margin:.3f} below {c.bound:.3f}" for c in failed)
+    return "; ".join(
+        f"{c.name} is {c.value:.3f}, {-c.margin:.3f} {'above' if c.ceiling else 'below'} {c.bound:.3f}" for c in failed
+    )

@@ -11,7 +11,7 @@ from coalmine.records import Candidate, Dataset
 from coalmine.settings import Settings
 from coalmine.steps.collect import read_rows
 from coalmine.steps.tracking import TAG, calling_mlflow, connect, environment, experiment, head
-from coalmine.steps.workload import load_workload
+from coalmine.steps.workload import Task, load_workload, task_of
 
 _NEEDED = ("scikit-learn", "numpy", "scipy", "joblib")  # to unpickle the model; found by hand, MLflow's way takes 10 s
 
@@ -35,17 +35,19 @@ def train(
     seconds = time.perf_counter() - started
     tags = {TAG + key: value for key, value in lineage.items()} | {TAG + "sources": "; ".join(dataset.sources)}
     with mlflow.start_run(experiment_id=experiment(settings, client), tags=tags) as run:
-        mlflow.log_params({"seed": seed, "rows": dataset.rows, "positives": dataset.positives} | given)
+        counts = {"rows": dataset.rows, "positives": dataset.positives}
+        mlflow.log_params({"seed": seed} | {k: v for k, v in counts.items() if v is not None} | given)
         mlflow.log_metric("fit_seconds", seconds)
-        info = _log_model(mlflow, estimator)
+        info = _log_model(mlflow, estimator, task=task_of(workload))
     return Candidate(settings.model, run.info.run_id, info.model_uri, **lineage)
 
 
-def _log_model(mlflow: Any, estimator: Any) -> Any:
+def _log_model(mlflow: Any, estimator: Any, *, task: Task) -> Any:
     from mlflow.models import ModelSignature  # noqa: PLC0415 (MLflow takes seconds to import)
     from mlflow.types import ColSpec, Schema  # noqa: PLC0415 (as above)
 
-    signature = ModelSignature(Schema([ColSpec("string", "text")]), Schema([ColSpec("long")]))
+    answer = "double" if task is Task.REGRESSION else "long"
+    signature = ModelSignature(Schema([ColSpec("string", "text")]), Schema([ColSpec(answer)]))
     pinned = [f"{name}=={importlib.metadata.version(name)}" for name in _NEEDED]
     # skops, the default, takes 7 s to log and as long to load; the file is our own and its digest travels with it.
     return mlflow.sklearn.log_model(

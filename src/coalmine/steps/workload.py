@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -17,12 +18,19 @@ TRAIN = "train"
 EVALUATION = "evaluation"
 
 
+class Task(StrEnum):
+    """What is predicted: one of two labels, or a number."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One labelled example. Rows of one `entity` (a document, a user) never stand on both sides of a split."""
 
-    text: str
-    label: int
+    text: str  # the input as it is logged: a text itself, or a record as the JSON of coalmine.release.fields
+    label: float  # 0 or 1, the place in the workload's `labels`; where a number is predicted, that number
     weight: float
     domain: str
     entity: str
@@ -32,8 +40,8 @@ class Workload(Protocol):
     """The object named `workload` in `bentos/<model>/workload.py`."""
 
     @property
-    def labels(self) -> tuple[str, str]:
-        """The names of labels 0 and 1, as the service answers them and people correct them."""
+    def labels(self) -> tuple[str, ...]:
+        """The names of labels 0 and 1, as the service answers them and people correct them; empty for a number."""
         ...
 
     @property
@@ -46,8 +54,13 @@ class Workload(Protocol):
         ...
 
     def fit(self, rows: Sequence[Row], *, seed: int, options: Mapping[str, object]) -> Any:
-        """A fitted scikit-learn estimator whose `predict(list of texts)` gives labels 0 and 1."""
+        """A fitted scikit-learn estimator whose `predict(list of texts)` gives labels 0 and 1, or numbers."""
         ...
+
+
+def task_of(workload: Workload) -> Task:
+    """No names of labels: a number is predicted."""
+    return Task.CLASSIFICATION if workload.labels else Task.REGRESSION
 
 
 def load_workload(project: Path, model: str) -> Workload:
@@ -75,7 +88,11 @@ def load_workload(project: Path, model: str) -> Workload:
         raise BadInput(
             f"`workload` lacks {', '.join(lacking)}", where=str(path), remedy="see Workload in coalmine.steps.workload"
         )
-    return cast("Workload", workload)
+    found = cast("Workload", workload)
+    if len(found.labels) not in (0, 2):
+        remedy = "name labels 0 and 1, or none where a number is predicted"
+        raise BadInput(f"`workload.labels` has {len(found.labels)} names", where=str(path), remedy=remedy)
+    return found
 
 
 def sibling(project: Path, model: str, module: str) -> types.ModuleType:

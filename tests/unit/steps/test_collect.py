@@ -17,8 +17,8 @@ from coalmine.feedback.store import FeedbackStore
 from coalmine.feedback.token import mint
 from coalmine.records import ReleaseId, Vote
 from coalmine.settings import Settings
-from coalmine.steps.collect import collect, digest, fingerprint, learn, read_rows, refuse_leaks
-from coalmine.steps.workload import Row
+from coalmine.steps.collect import collect, digest, fingerprint, learn, read_rows, refuse_leaks, store
+from coalmine.steps.workload import Row, Task
 
 LABELS = ("no", "yes")
 RELEASE = ReleaseId(1, "abcdef1")
@@ -74,6 +74,37 @@ def test_useless_votes_are_counted_by_reason(given_vote: Vote, prediction: Predi
     held_out = frozenset({fingerprint("held out")})
     learnt = learn([given_vote], [prediction], labels=LABELS, held_out=held_out)
     assert (learnt.rows, learnt.left_out) == ((), {reason: 1})
+
+
+@pytest.mark.parametrize(
+    ("given_vote", "labels"),
+    [
+        (vote("p", correction="12.5"), [12.5]),
+        (vote("p", good=True, correction="12"), [12.0]),
+        (vote("p", good=True), []),
+        (vote("p", correction="much"), []),
+        (vote("p", correction="nan"), []),
+    ],
+)
+def test_of_a_number_only_the_true_one_teaches(given_vote: Vote, labels: list[float]) -> None:
+    """A thumb says good or bad, and not what the number should have been."""
+    learnt = learn([given_vote], [predicted("p", '{"a":1.0}')], labels=())
+    assert [row.label for row in learnt.rows] == labels
+    assert learnt.left_out == ({} if labels else {"without the true number": 1})
+
+
+def test_rows_of_numbers_are_the_same_on_disk_however_they_were_written(tmp_path: Path) -> None:
+    """3 and 3.0 are one number, so one digest; and no count of positives is made up."""
+    rows = [Row("a", 3, 1.0, "a", "e"), Row("b", 4.5, 1.0, "a", "f")]
+    stored = store(tmp_path, rows, sources=(), task=Task.REGRESSION)
+    again = store(tmp_path, [dataclasses.replace(rows[0], label=3.0), rows[1]], sources=(), task=Task.REGRESSION)
+    assert (stored, stored.positives) == (again, None)
+    assert [row.label for row in read_rows(stored)] == [3.0, 4.5]
+
+
+def test_one_number_alone_is_nothing_to_learn(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="two different numbers"):
+        store(tmp_path, [Row("a", 3, 1.0, "a", "e")] * 2, sources=(), task=Task.REGRESSION)
 
 
 @given(st.lists(ROWS, max_size=20), st.randoms())

@@ -33,6 +33,14 @@ def test_a_broken_workload_names_its_file_and_what_is_wrong(settings: Settings, 
         load_workload(settings.project, "toy")
 
 
+def test_labels_are_two_or_none(settings: Settings) -> None:
+    """None of them means a number; one, or three, is a mistake."""
+    path = settings.project / "bentos" / "toy" / "workload.py"
+    path.write_text(path.read_text().replace('labels = ("no", "yes")', 'labels = ("no", "yes", "maybe")'))
+    with pytest.raises(BadInput, match=r"labels` has 3 names(?s:.*)none where a number"):
+        load_workload(settings.project, "toy")
+
+
 def test_two_projects_in_one_process_do_not_see_each_others_modules(
     make_project: Callable[[Path], Settings], tmp_path: Path
 ) -> None:
