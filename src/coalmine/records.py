@@ -7,6 +7,7 @@ that goes to the canary. A record is made in one place, passed on whole, and nev
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -241,6 +242,63 @@ class Vote:
     good: bool | None
     correction: str = ""
     user: str = ""
+
+
+class Kind(StrEnum):
+    """What people say of a prediction, and what they do after it."""
+
+    THUMB = "thumb"  # value 1 (up) or 0 (down)
+    RATING = "rating"  # value 1 to 5
+    CORRECTION = "correction"  # the right answer alone, without a value
+    CLICK = "click"
+    CONVERSION = "conversion"  # value: what it was worth, 1 where nothing is said
+    DWELL = "dwell"  # value: seconds
+
+    @property
+    def explicit(self) -> bool:
+        """Somebody's word, where the others are only what somebody did."""
+        return self in (Kind.THUMB, Kind.RATING, Kind.CORRECTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of feedback. `id` is the client's own, or follows from what is said: a repeated one is the same."""
+
+    id: str
+    prediction: str  # the UUIDv7 alone
+    release: ReleaseId
+    predicted_at: float
+    t: float
+    kind: Kind
+    value: float | None = None
+    correction: str = ""
+    user: str = ""
+    tenant: str = "default"
+
+
+# ---- the lake ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which rows of the lake: half open in time (of the prediction, Unix seconds); None leaves open."""
+
+    table: str = "labels"
+    since: float | None = None
+    until: float | None = None
+    tenant: str | None = None
+    release: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Rows of the lake that a training run names: rebuilt from the same versions they have the same digest."""
+
+    digest: str  # sha256 of the query and of the rows' canonical form: no file, no time and no path goes into it
+    versions: Mapping[str, int]  # of each table
+    query: Query
+    rows: int
+    made_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class Settings(BaseModel):
     keep_input: bool = True  # false: predictions are logged with their input's digest only
     certificate: Path | None = None  # a PEM of your own (chain, then key) instead of the local CA's
     mlflow_uri: str = ""  # a tracking server elsewhere; empty: SQLite in the state folder
+    lake: str = ""  # s3://bucket/prefix, or a folder; empty: `lake` in the state folder
 
     # Where each part keeps its things: written once here so that no two modules spell a path.
     @property
@@ -109,6 +110,16 @@ class Settings(BaseModel):
     @property
     def predictions(self) -> Path:
         return self.state / "predictions"
+
+    @property
+    def lake_url(self) -> str:
+        """Where the Delta tables lie: a URL of object storage, or a folder's path."""
+        return self.lake or str(self.state / "lake")
+
+    @property
+    def ingest(self) -> Path:
+        """How far this machine's files have been taken into the lake."""
+        return self.state / "ingest"
 
     @property
     def reports(self) -> Path:

@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +24,7 @@ FLUSH_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One line. The arm is unknown to the service: the edge's access log has it, joined by `id`."""
+    """One line."""
 
     id: str
     t: float  # Unix seconds
@@ -34,6 +34,9 @@ class Prediction:
     input: str | None  # None where the policy is not to keep it
     output: Mapping[str, object]
     latency_ms: float
+    arm: str = ""  # as the edge said: it overwrites what clients send
+    tenant: str = "default"
+    sketch: Sequence[float] | None = None  # a few numbers that stand for the input's features, for drift
 
 
 class PredictionLog:
@@ -88,6 +91,9 @@ class PredictionLog:
             "input": prediction.input if self._keep_input else None,
             "output": prediction.output,
             "latency_ms": round(prediction.latency_ms, 3),
+            "arm": prediction.arm,
+            "tenant": prediction.tenant,
+            "sketch": prediction.sketch,
         }
         return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
@@ -109,12 +115,13 @@ def read_predictions(folder: Path) -> Iterator[Prediction]:
     for path in sorted(folder.glob("*.jsonl")):
         with path.open("rb") as lines:
             for line in lines:
-                prediction = _parse(line)
+                prediction = parse(line)
                 if prediction is not None:
                     yield prediction
 
 
-def _parse(line: bytes) -> Prediction | None:
+def parse(line: bytes) -> Prediction | None:
+    """The prediction in a line; None for half a line of a crashed process, or one that was erased."""
     if not line.endswith(b"\n"):
         return None
     try:
@@ -129,6 +136,9 @@ def _parse(line: bytes) -> Prediction | None:
             input=None if row["input"] is None else str(row["input"]),
             output=dict(row["output"]),
             latency_ms=float(row["latency_ms"]),
+            arm=str(row.get("arm", "")),
+            tenant=str(row.get("tenant", "default")),
+            sketch=None if row.get("sketch") is None else [float(part) for part in row["sketch"]],
         )
     except (ValueError, KeyError, TypeError, CoalmineError):
         return None
