@@ -86,6 +86,14 @@ class Stage:
             done.set()
             thread.join()
 
+    def since_failed(self) -> float:
+        """When the failure was first seen, with all traffic taken away: Unix seconds. Raises Broken without one."""
+        for number, seen in reversed(list(enumerate(self.history))):
+            before = self.history[number - 1] if number else seen
+            if seen.phase == "Failed" and seen.weight == 0 and before.phase != "Failed":
+                return seen.t
+        raise Broken("no failure was seen", where=self.model)
+
     def until_phase(self, *phases: str, seconds: float = LONG) -> Moment:
         """Wait for one of the phases."""
         until(lambda: self.look().phase in phases, f"{self.model} is {' or '.join(phases)}", seconds=seconds)

@@ -37,23 +37,6 @@ http.server.ThreadingHTTPServer(("", 8080), Say).serve_forever()
 """
 
 
-@pytest.fixture(scope="module")
-def services(cluster: Kubectl) -> Platform:
-    if os.environ.get("KUBECONFIG"):
-        pytest.skip("wants the bench's own registry and git server")
-    platform = Platform()
-    assert platform.kubectl.kubeconfig == cluster.kubeconfig
-    platform.start()
-    return platform
-
-
-@pytest.fixture(scope="module")
-def platform(services: Platform) -> Platform:
-    services.publish(images_of_ours={})
-    services.bootstrap()
-    return services
-
-
 @pytest.fixture
 def namespace(services: Platform, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     name = f"trial-{abs(hash(request.node.name)) % 10**6}"
@@ -108,8 +91,6 @@ def test_argo_cd_is_told_of_a_push_and_syncs_it(platform: Platform, namespace: K
 def test_a_canary_is_promoted_through_flagger_and_envoy_and_no_request_is_lost(
     platform: Platform, namespace: Kubectl
 ) -> None:
-    for application in ("gateway-crds", "envoy-gateway", "flagger", "gateway"):
-        until(lambda name=application: _healthy(platform, name), f"{application} is healthy", seconds=600)  # type: ignore[misc]
     namespace.apply(_deployment("one"))
     namespace.apply(_canary())
     until(lambda: _phase(namespace) == "Initialized", "Flagger has made the primary")
@@ -201,12 +182,6 @@ def _phase(kubectl: Kubectl) -> str:
 
 def _weights(kubectl: Kubectl) -> list[int]:
     return [backend["weight"] for backend in kubectl.get("httproute", "trial")["spec"]["rules"][0]["backendRefs"]]
-
-
-def _healthy(platform: Platform, name: str) -> bool:
-    found = platform.kubectl.within("argocd").items("application")
-    status = [item.get("status", {}) for item in found if item["metadata"]["name"] == name]
-    return bool(status) and status[0].get("health", {}).get("status") == "Healthy"
 
 
 def _word(kubectl: Kubectl) -> str:

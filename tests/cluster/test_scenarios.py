@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from cluster.builder import Builder, tracking
+from cluster.conftest import MODEL
+from cluster.node.layout import NODE
 from cluster.platform import Platform
 from cluster.stage import Moment, Stage, until
 from cluster.traffic import Traffic
 from coalmine.local.traffic import LONGEST
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]  # the first run builds engines and images
-
-MODEL = "sentiment"
-APPLICATIONS = (
-    *("namespaces", "gateway-crds", "envoy-gateway", "flagger", "gateway", "monitoring", "judge", "mlflow", "closer"),
-    *("tenant-sentiment", "root"),
-)
-
-
-@pytest.fixture(scope="module")
-def platform(cluster: object) -> Platform:
-    """From an empty cluster by the one command, and one secret."""
-    assert cluster
-    if os.environ.get("KUBECONFIG"):
-        pytest.skip("wants the bench's own registry and git server")
-    made = Platform()
-    made.start()
-    if not is_healthy(made, "root"):
-        made.publish(images_of_ours=made.own_images())
-        made.secrets(models=(MODEL,))
-        made.bootstrap()
-    for name in APPLICATIONS:
-        until(lambda name=name: is_healthy(made, name), f"{name} is Synced and Healthy", seconds=900)  # type: ignore[misc]
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +43,17 @@ def people(stage: Stage) -> Iterator[Traffic]:
         yield crowd
 
 
-def is_healthy(platform: Platform, name: str) -> bool:
-    status = platform.kubectl.within("argocd").get("application", name)["status"]
-    return bool(status["sync"]["status"] == "Synced" and status["health"]["status"] == "Healthy")
-
-
-def test_a_good_release_is_promoted_and_nobody_notices(stage: Stage, people: Traffic) -> None:
+def test_a_good_release_is_promoted_and_nobody_notices(
+    stage: Stage, people: Traffic, tell: Callable[[str], None]
+) -> None:
     release = stage.make()
     version = release.removeprefix("m").partition("-")[0]
     stage.push(release)
-    stage.until_phase("Progressing")
+    pushed = time.time()
+    until(lambda: people.seen(release).requests > 0, "people meet it")
+    tell(f"push to the first request at the canary: {time.time() - pushed:.1f} s (interval 10 s)")
     stage.until_phase("Succeeded")
+    tell(f"push to promoted: {time.time() - pushed:.0f} s; requests {people.total}, lost {people.stats.lost}")
     until(lambda: stage.champion() == version, "the alias names the promoted version")
     stage.until_settled()
     assert stage.serves() == release
@@ -88,7 +68,7 @@ def test_a_good_release_is_promoted_and_nobody_notices(stage: Stage, people: Tra
     ids=["errors", "slow", "worse-by-feedback"],
 )
 def test_a_worse_release_is_rolled_back_and_everything_put_right(
-    stage: Stage, people: Traffic, fault: str, says: str
+    stage: Stage, people: Traffic, tell: Callable[[str], None], fault: str, says: str
 ) -> None:
     before, champion = stage.serves(), stage.champion()
     release = stage.make(version=1)
@@ -97,6 +77,8 @@ def test_a_worse_release_is_rolled_back_and_everything_put_right(
     stage.until_phase("Failed")
     until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
     stage.until_settled()
+    away = stage.since_failed() - stage.analyses()[0]["decided"]
+    tell(f"{fault}: ROLLBACK to weight 0: {away:.1f} s (interval 10 s); {people.told(release)}")
     assert says in stage.said()[0]
     assert (stage.serves(), stage.champion()) == (before, champion)
     assert (people.stats.lost, people.seen(before).failed) == (0, 0)
@@ -208,6 +190,51 @@ def test_a_revert_during_a_canary_ends_it_and_nothing_is_quarantined(stage: Stag
     assert (people.stats.lost, people.seen(before).failed) == (0, 0)
 
 
+def test_a_drained_node_takes_one_pod_at_a_time_and_no_request(stage: Stage, people: Traffic) -> None:
+    """The second of two pods stays until the first has a successor, and that one waits for a node that takes pods.
+
+    The bench has one node: it is drained of this model's pods while a canary is on its way, and given back.
+    """
+    primary, release = f"{MODEL}-primary", stage.make(version=1)
+    stage.kubectl.run("scale", f"deployment/{primary}", "--replicas=2")
+    stage.kubectl.rolled_out(f"deployment/{primary}")
+    stage.push(release)
+    until(lambda: people.seen(release).requests > 0, "people meet it")
+    first = running(stage, primary)
+    flags = (f"--pod-selector=app={primary}", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s")
+    with subprocess.Popen(stage.platform.kubectl.line("drain", NODE, *flags)) as draining:
+        try:
+            until(lambda: len(running(stage, primary) & first) == 1, "one pod has gone")
+            until(lambda: pending(stage, primary), "its successor finds no node")
+            time.sleep(12)  # two more tries of the drain's and a tick of Flagger's
+            assert running(stage, primary) < first
+            assert draining.poll() is None
+        finally:
+            stage.platform.kubectl.run("uncordon", NODE)
+        assert draining.wait(300) == 0
+    assert running(stage, primary).isdisjoint(first)
+    stage.until_phase("Succeeded")
+    stage.until_settled()
+    assert stage.serves() == release
+    assert (people.stats.lost, people.failed) == (0, 0)
+
+
+def test_a_tenants_application_makes_nothing_in_anothers_namespace(stage: Stage) -> None:
+    """Whatever its repository asks for: the project of the tenant names one namespace."""
+    found = stage.application()
+    spec = found["spec"] | {"destination": found["spec"]["destination"] | {"namespace": "coalmine"}}
+    name = {"name": "reaching", "namespace": "argocd"}
+    reaching = {"apiVersion": found["apiVersion"], "kind": "Application", "metadata": name, "spec": spec}
+    argocd = stage.platform.kubectl.within("argocd")
+    argocd.apply(reaching)
+    try:
+        until(lambda: "conditions" in argocd.get("application", "reaching")["status"], "Argo CD says something of it")
+        told = argocd.get("application", "reaching")["status"]["conditions"]
+        assert any("do not match any of the allowed destinations" in one["message"] for one in told), told
+    finally:
+        argocd.delete(reaching)
+
+
 def test_an_edit_of_the_live_canary_is_undone(stage: Stage) -> None:
     stage.kubectl.run("patch", "canary", MODEL, "--type=merge", "--patch", '{"spec":{"analysis":{"threshold":1}}}')
     until(lambda: stage.kubectl.get("canary", MODEL)["spec"]["analysis"]["threshold"] == 30, "git's word stands again")
@@ -234,6 +261,21 @@ def gone(stage: Stage, namespace: str, deployment: str) -> Iterator[None]:
     finally:
         kubectl.run("scale", f"deployment/{deployment}", "--replicas=1")
         kubectl.rolled_out(f"deployment/{deployment}")
+
+
+def running(stage: Stage, app: str) -> set[str]:
+    """The pods of it that are ready and stay."""
+    pods = [pod for pod in stage.kubectl.items("pods", f"--selector=app={app}") if is_ready(pod)]
+    return {pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    return any((one["type"], one["status"]) == ("Ready", "True") for one in pod["status"].get("conditions", ()))
+
+
+def pending(stage: Stage, app: str) -> bool:
+    """Whether a pod of it waits for a node."""
+    return any(pod["status"]["phase"] == "Pending" for pod in stage.kubectl.items("pods", f"--selector=app={app}"))
 
 
 def aged(moment: Moment, seconds: float) -> bool:

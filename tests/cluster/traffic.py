@@ -59,6 +59,20 @@ class Traffic:
                 whole.down += part.down
         return whole
 
+    @property
+    def total(self) -> int:
+        return sum(part.requests for part in list(self.stats.arms.values()))
+
+    @property
+    def failed(self) -> int:
+        return sum(part.failed for part in list(self.stats.arms.values()))
+
+    def told(self, release: str) -> str:
+        """In a line: what people went through, and how much of it by this release."""
+        seen = self.seen(release)
+        at = f"{seen.requests} at it, {seen.failed} failed, {seen.down} thumbs down"
+        return f"requests {self.total}, lost {self.stats.lost}; {at}"
+
     async def _run(self, begun: threading.Event) -> None:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
         self._ended = lambda: loop.call_soon_threadsafe(ended.set)  # type: ignore[assignment]
