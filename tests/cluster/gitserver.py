@@ -23,7 +23,7 @@ from coalmine.errors import Broken
 NAME = "git.bench.test"
 ADDRESS = "198.18.0.1"
 PORT = 443
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 
 
 class GitServer:

@@ -35,7 +35,7 @@ from cluster.node.layout import (
 )
 from coalmine.errors import Broken, Missing
 
-READY_SECONDS = 120.0
+READY_SECONDS = 300.0
 _LOCK = "machine"
 _PLANE = ("etcd", "kube-apiserver")
 _ENGINES = ("kube-apiserver", "kubectl", *NAMES, "containerd-shim-runc-v2", "runc", "ctr")

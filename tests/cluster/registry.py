@@ -23,7 +23,7 @@ from coalmine.errors import Broken
 NAME = "registry.bench.test"
 ADDRESS = "198.18.0.1"
 PORT = 5000
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 _CHUNK = 2**20
 
 
