@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,16 @@ class Kubectl:
         """
         plain = condition.startswith(("jsonpath=", "delete", "create", "condition="))
         flag = f"--for={condition}" if plain else f"--for=condition={condition}"
-        self.run("wait", what, flag, f"--timeout={seconds:.0f}s", *options, seconds=seconds + 30)
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.run("wait", what, flag, f"--timeout={seconds:.0f}s", *options, seconds=seconds + 30)
+            except Broken as error:  # what was made just now may have no conditions yet, which kubectl takes for a fault
+                if "accessor error: <nil>" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
 
     def rolled_out(self, what: str, *, seconds: float = 180.0) -> None:
         """Wait until a Deployment, StatefulSet or DaemonSet (`kind/name`) runs as it should. Raises Broken."""
