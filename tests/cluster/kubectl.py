@@ -83,7 +83,7 @@ class Kubectl:
         while True:
             try:
                 self.run("wait", what, flag, f"--timeout={seconds:.0f}s", *options, seconds=seconds + 30)
-            except Broken as error:  # what was made just now may have no conditions yet, which kubectl takes for a fault
+            except Broken as error:  # what was made just now has no conditions yet: to kubectl a fault
                 if "accessor error: <nil>" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
