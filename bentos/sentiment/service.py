@@ -7,18 +7,20 @@ whatever waits is predicted in one batch. scikit-learn is imported when the serv
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import bentoml
 
 from coalmine.errors import BadInput
 from coalmine.release import manifest
-from coalmine.release.answer import Answering
+from coalmine.release.answer import SKETCH, SKETCH_ENVIRONMENT, Answering
 from coalmine.release.drill import Output
 
 MODEL = Path(__file__).parent / "model"
 LONGEST = 5000  # characters of one text
+SKETCHED = 8
 MOST = 64  # texts of one request: as many as one batch
 SAMPLES = ("what a lovely day", "it broke after a week :(", "It opens on Monday.")
 
@@ -51,6 +53,16 @@ def wrong(output: Output) -> Output:
     return {"label": label, "score": output["score"]}
 
 
+def sketching(pipeline: Any) -> Callable[[Any], list[list[float]]]:
+    """Features -> eight numbers each, by the same random projection in every process: what drift is measured on."""
+    import numpy as np  # noqa: PLC0415 (see the module's docstring)
+
+    draw = np.random.default_rng(0)
+    width = pipeline[-1].coef_.shape[1]
+    projection = draw.standard_normal((width, SKETCHED), dtype=np.float32) / np.sqrt(SKETCHED)
+    return lambda features: (features @ projection).round(4).tolist()
+
+
 APP = Answering(read=read, batch=MOST)
 
 
@@ -66,9 +78,18 @@ class Sentiment:
 
         pipeline = joblib.load(MODEL / "pipeline.joblib")
 
+        transform, classify = pipeline[:-1].transform, pipeline[-1].predict_proba
+        sketch = sketching(pipeline) if os.environ.get(SKETCH_ENVIRONMENT) == "1" else None
+
         def score(texts: list[str]) -> list[Output]:
-            shares = pipeline.predict_proba(texts)[:, 1].tolist()
-            return [{"label": "positive" if p >= 0.5 else "negative", "score": round(p, 6)} for p in shares]
+            features = transform(texts)
+            shares = classify(features)[:, 1].tolist()
+            outputs: list[Output] = [
+                {"label": "positive" if p >= 0.5 else "negative", "score": round(p, 6)} for p in shares
+            ]
+            if sketch is None:
+                return outputs
+            return [{**output, SKETCH: row} for output, row in zip(outputs, sketch(features), strict=True)]
 
         APP.start(score, release, environ=os.environ, samples=SAMPLES, wrong=wrong)
 

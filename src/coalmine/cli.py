@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coalmine import cli_cluster, cli_image, cli_judge, cli_lint, output
+from coalmine import cli_cluster, cli_image, cli_judge, cli_lake, cli_lint, output
 from coalmine.cli_forge import forge_app
 from coalmine.cli_services import feedback_app, judge_app
 from coalmine.errors import BadInput, CoalmineError
@@ -28,6 +28,9 @@ app = typer.Typer(
 )
 app.add_typer(judge_app, name="judge")
 app.add_typer(feedback_app, name="feedback")
+feedback_app.command("import")(cli_lake.feedback_import)
+feedback_app.command("export")(cli_lake.feedback_export)
+app.add_typer(cli_lake.lake_app, name="lake")
 app.add_typer(cli_image.image_app, name="image")
 app.add_typer(forge_app, name="forge")
 

@@ -110,8 +110,10 @@ def feedback_serve(
     port: Annotated[int, typer.Option(help="listen on loopback here")],
     database: Annotated[Path, typer.Option(help="the SQLite file that votes go to")],
     key: Annotated[Path, typer.Option(help="the key that signs prediction ids")],
+    origin: Annotated[list[str] | None, typer.Option(help="of pages that may send; may be repeated")] = None,
 ) -> None:
-    """Take votes over HTTP, until TERM. `up` starts it by itself."""
+    """Take feedback over HTTP, until TERM. `up` starts it by itself."""
     from coalmine.feedback.api import main as serve
 
-    raise typer.Exit(serve(["--port", str(port), "--database", str(database), "--key", str(key)]))
+    origins = [word for one in origin or () for word in ("--origin", one)]
+    raise typer.Exit(serve(["--port", str(port), "--database", str(database), "--key", str(key), *origins]))

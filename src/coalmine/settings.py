@@ -54,6 +54,12 @@ class Settings(BaseModel):
     body_limit: str = Field(default="64k", pattern=r"^[0-9]+[km]?$")
     timeout_seconds: int = Field(default=10, ge=1, le=300)  # a prediction's; the edge waits a second longer
     keep_input: bool = True  # false: predictions are logged with their input's digest only
+    keep_sketch: bool = False  # true: they are logged with eight numbers that stand for the input's features
+    keep_days: int = Field(default=365, ge=1)  # in the lake; older rows go with the next `coalmine lake compact`
+    keep_log_days: int = Field(default=30, ge=1)  # a prediction log's file, once the lake has it
+    tenant_header: str = ""  # for example "X-Tenant", set by a gateway of yours; empty: there are no tenants
+    tenants: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], ...] = ()
+    cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s]+$")], ...] = ()  # pages that may send feedback
     certificate: Path | None = None  # a PEM of your own (chain, then key) instead of the local CA's
     mlflow_uri: str = ""  # a tracking server elsewhere; empty: SQLite in the state folder
     lake: str = ""  # s3://bucket/prefix, or a folder; empty: `lake` in the state folder

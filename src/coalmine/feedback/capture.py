@@ -1,25 +1,33 @@
 """The prediction log: what was asked and answered, for drift, training and the join with feedback.
 
 One JSON object a line in `<folder>/<release>-<pid>.jsonl`, written by a thread of its own so that no request waits for
-a disk. A killed process loses at most what came in since the last flush (200 ms) and may leave half a line.
+a disk. A killed process loses at most what came in since the last flush (200 ms) and may leave half a line. A large
+file is renamed to `<release>-<pid>.<Unix ms>.jsonl` and a new one begun; the lake's ingest removes what it has taken.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from prometheus_client import Counter
+
 from coalmine.errors import CoalmineError
 from coalmine.records import ReleaseId
 
 ENVIRONMENT = "COALMINE_PREDICTIONS"
 FLUSH_SECONDS = 0.2
+LARGEST_FILE = 64 << 20
+_WRITTEN = Counter("coalmine_predictions_logged", "Predictions written to the log")
+_DROPPED = Counter("coalmine_predictions_dropped", "Predictions that the log lacks: its buffer or the disk was full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +50,23 @@ class Prediction:
 class PredictionLog:
     """A bounded buffer and the thread that empties it. `put` may be called from any thread and never waits."""
 
-    def __init__(self, folder: Path, release: ReleaseId, *, keep_input: bool = True, buffer: int = 20_000) -> None:
-        """`keep_input=False` leaves texts out (a policy of privacy); the digest stays."""
+    def __init__(
+        self,
+        folder: Path,
+        release: ReleaseId,
+        *,
+        keep_input: bool = True,
+        buffer: int = 20_000,
+        largest: int = LARGEST_FILE,
+    ) -> None:
+        """`keep_input=False` leaves texts out (a policy of privacy); the digest stays. `largest`: bytes of one file."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{release}-{os.getpid()}.jsonl"
         self.dropped = 0  # lines that were not written: the buffer was full, or the disk
         self._keep_input = keep_input
         self._buffer: deque[Prediction] = deque()
         self._most = buffer
+        self._largest = largest
         self._closing = threading.Event()
         self._file = _open_whole(self.path)
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -57,7 +74,7 @@ class PredictionLog:
 
     def put(self, prediction: Prediction) -> None:
         if len(self._buffer) >= self._most:
-            self.dropped += 1
+            self._lost(1)
         else:
             self._buffer.append(prediction)
 
@@ -78,8 +95,21 @@ class PredictionLog:
             return
         try:
             self._file.write(b"".join(self._line(prediction) for prediction in taken))
+            _WRITTEN.inc(len(taken))
+            if self._file.tell() > self._largest:
+                self._rotate()
         except OSError:  # a full disk must not stop answers; the counter says that rows are missing
-            self.dropped += len(taken)
+            self._lost(len(taken))
+
+    def _lost(self, rows: int) -> None:
+        self.dropped += rows
+        _DROPPED.inc(rows)
+
+    def _rotate(self) -> None:
+        """Under another name the file is finished: readers know files by what they hold, and go on in it."""
+        self.path.rename(self.path.with_suffix(f".{time.time_ns() // 1_000_000}.jsonl"))
+        self._file.close()
+        self._file = _open_whole(self.path)
 
     def _line(self, prediction: Prediction) -> bytes:
         row = {
@@ -118,6 +148,23 @@ def read_predictions(folder: Path) -> Iterator[Prediction]:
                 prediction = parse(line)
                 if prediction is not None:
                     yield prediction
+
+
+def name_of(line: bytes) -> str:
+    """What a line is known by, also after it was blanked."""
+    row = parse(line)
+    if row is not None:
+        return hashlib.sha256(row.id.encode()).hexdigest()[:16]
+    try:
+        return str(json.loads(line)["erased"])
+    except (ValueError, KeyError, TypeError):
+        return hashlib.sha256(line).hexdigest()[:16]
+
+
+def blank(line: bytes) -> bytes:
+    """A line of the same length and name that says nothing: a log is written over in place, and readers keep theirs."""
+    said = json.dumps({"erased": name_of(line)}).encode()
+    return said + b" " * (len(line) - len(said) - 1) + b"\n"
 
 
 def parse(line: bytes) -> Prediction | None:

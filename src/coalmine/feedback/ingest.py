@@ -17,9 +17,9 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from coalmine.feedback.capture import Prediction, parse
+from coalmine.feedback.capture import Prediction, name_of, parse
 from coalmine.feedback.store import events_since
-from coalmine.feedback.tables import FEEDBACK, PREDICTIONS, Table, day_of, frame
+from coalmine.feedback.tables import FEEDBACK, KEYS, PREDICTIONS, Table, day_of, frame
 from coalmine.files import write_whole
 from coalmine.records import Event
 
@@ -73,20 +73,20 @@ class Notes:
                 path.unlink(missing_ok=True)
 
 
-def take(table: Table, notes: Notes, read: Read, *, key: str) -> int:
+def take(table: Table, notes: Notes, read: Read) -> int:
     """Read on until there is nothing new; returns how many rows were added.
 
-    Where the notes are lost (a state folder put back from a copy), all is read again, and what the table has by its
-    `key` is left out.
+    Where the notes are lost or the source is another file (a state folder put back from a copy), all is read again, and
+    what the table has already is left out.
     """
-    writer, added = notes.writer, 0
+    writer, added, key = notes.writer, 0, KEYS[table.name]
     while True:
         step = table.mark(writer)
         places = notes.read(table.name, step)
         rows, after = read(places or {})
         if after == (places or {}):
             return added
-        if places is None and len(rows):
+        if (places is None or after.get("file") != places.get("file")) and len(rows):
             known = table.scan().filter(pl.col("day").is_in(rows["day"].unique().to_list())).select(key)
             rows = rows.join(known.collect(), on=key, how="anti")
         notes.write(table.name, step + 1, after)
@@ -96,7 +96,7 @@ def take(table: Table, notes: Notes, read: Read, *, key: str) -> int:
 
 
 def predictions(folder: Path) -> Read:
-    """Reads on in all prediction logs. A file is known by its first line, which holds an id: it may be renamed."""
+    """Reads on in all prediction logs. A file is known by its first line: it may be renamed."""
 
     def read(places: Places) -> tuple[pl.DataFrame, Places]:
         after: Places = {}
@@ -116,23 +116,47 @@ def predictions(folder: Path) -> Read:
     return read
 
 
+def remove_taken(folder: Path, places: Places, *, before: float) -> int:
+    """Delete the logs that are in the lake to their last byte and were last written before this Unix time.
+
+    The log of a process that runs is left alone: it may write again.
+    """
+    removed = 0
+    for path in folder.glob("*.jsonl"):
+        status = path.stat()
+        name = _first(path)
+        if name is not None and places.get(name) == status.st_size and status.st_mtime < before and not _in_use(path):
+            path.unlink()
+            removed += 1
+    return removed
+
+
+def _in_use(path: Path) -> bool:
+    """Whether the process that this file is named after runs; a file with a time in its name is finished."""
+    pid = path.stem.rpartition("-")[2]
+    return pid.isdigit() and Path(f"/proc/{pid}").exists()
+
+
 def feedback(database: Path) -> Read:
     """Reads on in the events of the feedback service."""
 
     def read(places: Places) -> tuple[pl.DataFrame, Places]:
-        stored = events_since(database, places.get("seq", 0), limit=EVENTS)
+        if not database.exists():
+            return frame(FEEDBACK, []), places
+        file = database.stat().st_ino
+        start = places.get("seq", 0) if file == places.get("file") else 0  # another file, another count
+        stored = events_since(database, start, limit=EVENTS)
         rows = frame(FEEDBACK, [event_row(event) for _, event in stored])
-        return rows, {"seq": stored[-1][0]} if stored else places
+        return rows, {"seq": stored[-1][0], "file": file} if stored else places
 
     return read
 
 
 def _first(path: Path) -> str | None:
-    """What a log is known by: the digest-like head of its first line; None before there is a whole line."""
+    """What a log is known by, whatever it is called: its first line. None before there is a whole one."""
     with path.open("rb") as file:
         line = file.readline(1 << 20)
-    row = parse(line)
-    return row.id if row is not None else (line[:80].hex() if line.endswith(b"\n") else None)
+    return name_of(line) if line.endswith(b"\n") else None
 
 
 def _whole_lines(path: Path, start: int, most: int) -> bytes:

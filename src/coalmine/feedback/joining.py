@@ -1,14 +1,17 @@
 """Feedback joined to its predictions: one label for each prediction that anybody said or did something about.
 
-Pure, and the same whatever the order of arrival: a repeated event counts once, the latest word wins, and of two words
-of the same moment the one with the larger event id. What is left unsaid is null, never a guess.
+`labels` is pure, and the same whatever the order of arrival: a repeated event counts once, the latest word wins, and
+of two words of the same moment the one with the larger event id. What is left unsaid is null, never a guess.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
-from coalmine.feedback.tables import COLUMNS, LABELS
+from coalmine.errors import CoalmineError
+from coalmine.feedback.tables import COLUMNS, FEEDBACK, LABELS, PREDICTIONS, Table, day_of
 from coalmine.records import Kind
 
 _OPINION = (
@@ -17,6 +20,7 @@ _OPINION = (
     .when((pl.col("kind") == Kind.RATING) & (pl.col("value") != 3))  # 3 of 5 is neither
     .then(pl.col("value") > 3)
 )
+_SKEW = 60.0  # seconds between the time in a prediction's id and that of its line in the log
 _CORRECTED = pl.col("correction") != ""
 
 
@@ -57,3 +61,45 @@ def _said(feedback: pl.LazyFrame) -> pl.LazyFrame:
             labelled_at=pl.col("t").last(),
         )
     )
+
+
+def joined(tables: Mapping[str, Table], versions: Mapping[str, int], before: Mapping[str, int]) -> pl.LazyFrame:
+    """The labels of these versions that may differ from those of the versions `before`.
+
+    Made anew from all that was said on a prediction, so that a join that is repeated gives the same rows again.
+    """
+    feedback, predictions = (tables[name].scan(versions[name]) for name in (FEEDBACK, PREDICTIONS))
+    new_feedback, new_predictions = (
+        added(tables[name], versions[name], before[name]) for name in (FEEDBACK, PREDICTIONS)
+    )
+    if new_feedback is None or new_predictions is None:
+        return labels(predictions, feedback)
+    said = new_feedback.select("prediction", "predicted_at")
+    late = new_predictions.select(pl.col("id").alias("prediction"))
+    waited = feedback.select("prediction", "predicted_at").join(late, on="prediction", how="semi")
+    touched = pl.concat([said, waited]).unique("prediction").collect()
+    times = touched["predicted_at"]
+    days = {day_of(t + skew) for t in times for skew in (-_SKEW, 0.0, _SKEW)}
+    ids = touched.lazy().select("prediction")
+    since = day_of(min(times, default=0.0) - _SKEW)
+    return labels(
+        predictions.filter(pl.col("day").is_in(sorted(days))).join(
+            ids, left_on="id", right_on="prediction", how="semi"
+        ),
+        feedback.filter(pl.col("day") >= since).join(ids, on="prediction", how="semi"),
+    )
+
+
+def added(table: Table, version: int, before: int) -> pl.LazyFrame | None:
+    """Rows that came into the table after `before`, and maybe older ones: those of all files that it had not then.
+
+    None: all of them, since it cannot be told any more.
+    """
+    if before == 0:
+        return None
+    try:
+        old = set(table.files(before))
+    except CoalmineError:  # the version's log is gone
+        return None
+    new = [file for file in table.files(version) if file not in old]
+    return table.read(new) if new else pl.LazyFrame(schema=dict(COLUMNS[table.name]))

@@ -7,6 +7,7 @@ any line and run again. One process of a state folder works on the lake at a tim
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,20 +17,13 @@ import polars as pl
 from coalmine.errors import BadInput, Temporary
 from coalmine.feedback import ingest as ingesting
 from coalmine.feedback.ingest import Ingested, Notes
-from coalmine.feedback.joining import labels
-from coalmine.feedback.tables import (
-    FEEDBACK,
-    LABELS,
-    PREDICTIONS,
-    Table,
-    day_of,
-    storage_options,
-    told,
-)
+from coalmine.feedback.joining import joined
+from coalmine.feedback.tables import COLUMNS, FEEDBACK, LABELS, PREDICTIONS, Table, day_of, storage_options
 from coalmine.records import Query
 from coalmine.settings import Settings
 
-_MERGED = "t.prediction = s.prediction AND t.day = s.day AND t.tenant = s.tenant"
+DAY = 86_400.0
+PATIENCE = 60.0  # seconds that a process waits for another one's work on the lake
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +45,7 @@ class Lake:
         """The lake that the settings name; its tables are made at their first use."""
         url = settings.lake_url.rstrip("/")
         storage = storage_options(url)
-        tables = {name: Table(name, f"{url}/{name}", storage) for name in (PREDICTIONS, FEEDBACK, LABELS)}
+        tables = {name: Table(name, f"{url}/{name}", storage) for name in COLUMNS}
         return cls(settings, tables)
 
     # ---- reading ------------------------------------------------------------------------------------------------
@@ -88,55 +82,52 @@ class Lake:
     # ---- writing ------------------------------------------------------------------------------------------------
 
     def ingest(self) -> Ingested:
-        """Take in what the services wrote since the last time."""
-        here, notes = self.settings, Notes(self.settings.ingest)
+        """Take in what the services wrote since the last time; logs that were taken in long ago are removed."""
         with self.alone():
-            events = ingesting.take(
-                self.tables[FEEDBACK], notes, ingesting.feedback(here.feedback_database), key="event_id"
-            )
-            rows = ingesting.take(self.tables[PREDICTIONS], notes, ingesting.predictions(here.predictions), key="id")
-        return Ingested(predictions=rows, feedback=events)
+            return self.take_in()
 
     def join(self) -> Joined:
         """Label what feedback, or a prediction that came after its feedback, was added for since the last time."""
         with self.alone():
-            return self._join()
+            return self.label()
 
-    def _join(self) -> Joined:
+    def take_in(self) -> Ingested:
+        """As `ingest`, for whoever holds the lock."""
+        here, notes = self.settings, Notes(self.settings.ingest)
+        # Feedback first: whoever joins in between finds no prediction for it yet, and joins it the next time.
+        events = ingesting.take(self.tables[FEEDBACK], notes, ingesting.feedback(here.feedback_database))
+        table = self.tables[PREDICTIONS]
+        rows = ingesting.take(table, notes, ingesting.predictions(here.predictions))
+        places = notes.read(PREDICTIONS, table.mark(notes.writer)) or {}
+        ingesting.remove_taken(here.predictions, places, before=time.time() - here.keep_log_days * DAY)
+        return Ingested(predictions=rows, feedback=events)
+
+    def label(self) -> Joined:
+        """As `join`, for whoever holds the lock."""
+        versions = {name: self.tables[name].open().version() for name in (FEEDBACK, PREDICTIONS)}
         target = self.tables[LABELS]
-        feedback, predictions = self.tables[FEEDBACK].open(), self.tables[PREDICTIONS].open()
-        marks = [("join/feedback", feedback.version()), ("join/predictions", predictions.version())]
-        before = [target.mark(name) for name, _ in marks]
-        if before == [version for _, version in marks]:
+        before = {name: target.mark(f"join/{name}") for name in versions}
+        if before == versions:
             return Joined(0)
-        said = self.tables[FEEDBACK].scan(feedback.version())
-        rows = self.tables[PREDICTIONS].scan(predictions.version())
-        made = labels(rows, said).collect()
-        with told(target.url):
-            self._put(target, made, marks)
+        made = joined(self.tables, versions, before).collect(engine="streaming")
+        target.put(made, *((f"join/{name}", version) for name, version in versions.items()))
         return Joined(len(made))
-
-    @staticmethod
-    def _put(target: Table, made: pl.DataFrame, marks: list[tuple[str, int]]) -> None:
-        """Insert or replace, and move the marks in the same commit."""
-        merge = target.open().merge(
-            made,
-            predicate=_MERGED,
-            source_alias="s",
-            target_alias="t",
-            commit_properties=target.marked(*marks),
-        )
-        merge.when_matched_update_all().when_not_matched_insert_all().execute()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """The lock of this state folder, held by the kernel: it ends with its process."""
         self.settings.ingest.mkdir(parents=True, exist_ok=True)
         with (self.settings.ingest / "lock").open("wb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Temporary("another process works on the lake", remedy="try again when it has ended") from None
+            end = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        remedy = "try again when it has ended"
+                        raise Temporary("another process works on the lake", remedy=remedy) from None
+                    time.sleep(0.1)
             yield
 
 

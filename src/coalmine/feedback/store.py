@@ -76,9 +76,9 @@ class Stored:
     vote: Vote
 
 
-def event_id(prediction: str, kind: Kind, *said: object) -> str:
-    """The id of an event whose client gave none: whoever says the same again says it once."""
-    return hashlib.sha256(json.dumps([prediction, kind, *said], default=str).encode()).hexdigest()[:32]
+def event_id(prediction: str, *said: object) -> str:
+    """The id of an event, from the name that its client gave, or else from what is said: the same again is the same."""
+    return hashlib.sha256(json.dumps([prediction, *said], default=str).encode()).hexdigest()[:32]
 
 
 def event_of(vote: Vote) -> Event:

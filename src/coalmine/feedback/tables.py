@@ -21,7 +21,7 @@ from deltalake.schema import ArrayType, PrimitiveType
 
 from coalmine.errors import BadInput, Broken, Temporary
 
-PREDICTIONS, FEEDBACK, LABELS = "predictions", "feedback", "labels"
+PREDICTIONS, FEEDBACK, LABELS, SNAPSHOTS = "predictions", "feedback", "labels", "snapshots"
 PARTITIONS = ["day", "tenant"]
 _FLOATS = pl.List(pl.Float32)
 COLUMNS: Mapping[str, Mapping[str, pl.DataType | type[pl.DataType]]] = {
@@ -69,13 +69,23 @@ COLUMNS: Mapping[str, Mapping[str, pl.DataType | type[pl.DataType]]] = {
         "events": pl.Int64,
         "labelled_at": pl.Float64,
     },
+    SNAPSHOTS: {
+        "digest": pl.String,
+        "day": pl.String,
+        "tenant": pl.String,
+        "made_at": pl.Float64,
+        "record": pl.String,
+        "lost": pl.String,
+    },
 }
+KEYS = {PREDICTIONS: "id", FEEDBACK: "event_id", LABELS: "prediction", SNAPSHOTS: "digest"}
 # The log of a table repeats the least and the largest value of each of these for every file. What people wrote, and
 # who, must not stand there: it would outlive its erasure.
 _TOLD = {
     PREDICTIONS: "id,t,release,arm,model_version,score,latency_ms",
     FEEDBACK: "event_id,prediction,t,release,predicted_at,kind,value",
     LABELS: "prediction,t,release,arm,model_version,good,events,labelled_at",
+    SNAPSHOTS: "digest,made_at",
 }
 _TYPES: Mapping[object, str] = {pl.String: "string", pl.Float64: "double", pl.Int64: "long", pl.Boolean: "boolean"}
 
@@ -124,6 +134,52 @@ class Table:
         with told(self.url):
             return pl.scan_delta(self.open(version), storage_options=dict(self.storage) or None)
 
+    def files(self, version: int | None = None) -> list[str]:
+        """The addresses of the files that a version is made of."""
+        with told(self.url):
+            return self.open(version).file_uris()
+
+    def read(self, files: list[str]) -> pl.LazyFrame:
+        """The rows of some of the table's files."""
+        folders = dict.fromkeys(PARTITIONS, pl.String)
+        return pl.scan_parquet(
+            files,
+            hive_partitioning=True,
+            hive_schema=pl.Schema(folders),
+            storage_options=dict(self.storage) or None,
+            missing_columns="insert",
+        )
+
+    def delete(self, keys: pl.DataFrame, column: str) -> int:
+        """Delete the rows whose `column` is among `keys`. The table's log tells how many, never which."""
+        if not len(keys):
+            return 0
+        with told(self.url):
+            merge = self.open().merge(
+                keys.select(pl.col(keys.columns[0]).alias("key").unique()),
+                predicate=f"t.{column} = s.key",
+                source_alias="s",
+                target_alias="t",
+            )
+            return int(merge.when_matched_delete().execute()["num_target_rows_deleted"])
+
+    def put(self, rows: pl.DataFrame, *marks: tuple[str, int]) -> None:
+        """Insert or replace by the table's key, and move the marks in the same commit."""
+        key = KEYS[self.name]
+        with told(self.url):
+            table = self.open()
+            if not len(rows) or not table.file_uris():
+                write_deltalake(table, rows, mode="append", commit_properties=self.marked(*marks))
+                return
+            merge = table.merge(
+                rows,
+                predicate=f"t.{key} = s.{key} AND t.day = s.day AND t.tenant = s.tenant",
+                source_alias="s",
+                target_alias="t",
+                commit_properties=self.marked(*marks),
+            )
+            merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
     def append(self, rows: pl.DataFrame, *, mark: tuple[str, int] | None = None) -> None:
         """Add rows in one commit; with `mark`, in the same commit, remember how far a writer has come."""
         with told(self.url):
@@ -149,7 +205,10 @@ class Table:
             Schema(fields),
             mode="ignore",
             partition_by=PARTITIONS,
-            configuration={"delta.dataSkippingStatsColumns": _TOLD[self.name]},
+            configuration={
+                "delta.dataSkippingStatsColumns": _TOLD[self.name],
+                "delta.enableExpiredLogCleanup": "false",  # a snapshot's version is needed as long as the snapshot
+            },
             storage_options=dict(self.storage),
         )
 

@@ -5,7 +5,8 @@ of a prediction, and with it the ramp step, follows from the id alone. A token i
 
     <uuid>.<release id>.<base64url of the first 16 bytes of HMAC-SHA256(key, "<uuid>.<release id>"), no padding>
 
-so feedback is accepted without a look-up, and nobody votes on what they were not served.
+or, for a tenant other than `default`, <uuid>.<release id>.<tenant>.<signature> with a key of the tenant's own, derived
+from the installation's. So feedback is accepted without a look-up, and nobody votes on what they were not served.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from coalmine.errors import BadInput, Refused
@@ -25,6 +27,8 @@ from coalmine.records import ReleaseId
 
 KEY_BYTES = 32
 _SIGNATURE_BYTES = 16
+DEFAULT_TENANT = "default"
+TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
 _REMEDY = "send back the prediction_id of an answer of POST /predict, unchanged"
 
@@ -35,6 +39,7 @@ class Signed:
 
     prediction: str
     release: ReleaseId
+    tenant: str = DEFAULT_TENANT
 
     @property
     def predicted_at(self) -> float:
@@ -76,9 +81,11 @@ def predicted_at(prediction: str) -> float:
     return int(prediction[:8] + prediction[9:13], 16) / 1000
 
 
-def sign(prediction: str, release: str, *, key: bytes) -> str:
-    """The token for `prediction` as answered by `release` (a release id's text)."""
+def sign(prediction: str, release: str, *, key: bytes, tenant: str = DEFAULT_TENANT) -> str:
+    """The token for `prediction` as answered by `release` (a release id's text) to somebody of `tenant`."""
     message = f"{prediction}.{release}"
+    if tenant != DEFAULT_TENANT:
+        message, key = f"{message}.{tenant}", _of_tenant(key, tenant)
     return f"{message}.{_signature(message, key)}"
 
 
@@ -90,19 +97,30 @@ def verify(token: str, *, key: bytes) -> Signed:
         BadInput: no token at all.
     """
     parts = token.split(".")
-    if len(parts) != 3:
-        raise BadInput("a token has three parts, divided by dots", where="prediction_id", remedy=_REMEDY)
-    prediction, release, signature = parts
+    if len(parts) not in (3, 4):
+        raise BadInput(
+            "a token has three parts, or four with a tenant, divided by dots", where="prediction_id", remedy=_REMEDY
+        )
+    prediction, release = parts[:2]
+    tenant = parts[2] if len(parts) == 4 else DEFAULT_TENANT
     predicted_at(prediction)
     try:
         parsed = ReleaseId.parse(release)
     except BadInput as error:
         raise BadInput(error.what, where="prediction_id", remedy=_REMEDY) from error
+    if TENANT.match(tenant) is None:
+        raise BadInput("its third part is no tenant", where="prediction_id", remedy=_REMEDY)
     # Compared as text: base64 has several spellings of the same bytes, and only ours is ours.
-    expected = _signature(f"{prediction}.{release}", key)
-    if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogatepass")):
+    expected = sign(prediction, release, key=key, tenant=tenant)
+    if not hmac.compare_digest(expected.encode(), token.encode("utf-8", "surrogatepass")):
         raise Refused("its signature is not ours", where="prediction_id", remedy=_REMEDY)
-    return Signed(prediction=prediction, release=parsed)
+    return Signed(prediction=prediction, release=parsed, tenant=tenant)
+
+
+@lru_cache(maxsize=256)
+def _of_tenant(key: bytes, tenant: str) -> bytes:
+    """No tenant's tokens can be made with another's key, should one of these ever be given away."""
+    return hmac.digest(key, f"tenant:{tenant}".encode(), "sha256")
 
 
 def _signature(message: str, key: bytes) -> str:

@@ -49,7 +49,8 @@ _CLOSER = (
 EXACT = {
     "the judge": _JUDGE,
     "the closer": _CLOSER,
-    "the feedback service": "coalmine_feedback_requests_total",
+    "the feedback service": "coalmine_feedback_requests_total coalmine_feedback_events_total",
+    "the prediction log": "coalmine_predictions_logged_total coalmine_predictions_dropped_total",
     "Flagger": _FLAGGER,
     "BentoML": _BENTOML,
     "Prometheus": "up ALERTS ALERTS_FOR_STATE",

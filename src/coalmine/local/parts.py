@@ -13,7 +13,8 @@ from coalmine.edge.render import render
 from coalmine.feedback import capture
 from coalmine.judge import tokens
 from coalmine.local.supervisor import Part
-from coalmine.release.answer import KEEP_INPUT_ENVIRONMENT, KEY_ENVIRONMENT, TIMEOUT_ENVIRONMENT
+from coalmine.release.answer import KEEP_INPUT_ENVIRONMENT, KEY_ENVIRONMENT, SKETCH_ENVIRONMENT, TIMEOUT_ENVIRONMENT
+from coalmine.release.asker import HEADER_ENVIRONMENT, TENANTS_ENVIRONMENT
 from coalmine.settings import Settings
 
 # What a part may see of our environment: a token or a password in it is none of theirs.
@@ -34,6 +35,9 @@ def arm_environment(settings: Settings) -> dict[str, str]:
         capture.ENVIRONMENT: str(settings.predictions),
         KEEP_INPUT_ENVIRONMENT: "1" if settings.keep_input else "0",
         TIMEOUT_ENVIRONMENT: str(settings.timeout_seconds),
+        SKETCH_ENVIRONMENT: "1" if settings.keep_sketch else "0",
+        HEADER_ENVIRONMENT: settings.tenant_header,
+        TENANTS_ENVIRONMENT: ",".join(settings.tenants),
         "BENTOML_HOME": str(settings.bentoml_home),
         "BENTOML_DO_NOT_TRACK": "True",
     }
@@ -94,4 +98,5 @@ def _options(settings: Settings) -> list[str]:
     return [
         *["--port", str(settings.ports.feedback), "--database", str(settings.feedback_database)],
         *["--key", str(settings.feedback_key)],
+        *(word for origin in settings.cors_origins for word in ("--origin", origin)),
     ]

@@ -13,14 +13,15 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from coalmine.errors import BadInput, Broken
 from coalmine.feedback import capture, token
 from coalmine.release import faults as fault
 from coalmine.release import manifest as manifests
+from coalmine.release.asker import Asker, Askers
 from coalmine.release.batching import Batcher, Overloaded
 from coalmine.release.drill import Drill, Output
 
@@ -31,6 +32,8 @@ Read: TypeAlias = Callable[[Mapping[str, object]], list[str]]
 Score: TypeAlias = Callable[[list[str]], Sequence[Output]]
 
 PATH = "/predict"
+SKETCH = "sketch"  # of an output: for the prediction log, never answered
+SKETCH_ENVIRONMENT = "COALMINE_KEEP_SKETCH"
 KEY_ENVIRONMENT = "COALMINE_FEEDBACK_KEY"
 KEEP_INPUT_ENVIRONMENT = "COALMINE_KEEP_INPUT"
 TIMEOUT_ENVIRONMENT = "COALMINE_TIMEOUT_SECONDS"
@@ -88,6 +91,7 @@ class Answering:
         self._headers = [(b"content-type", b"application/json"), (b"x-coalmine-release", self._release.encode())]
         key = environ.get(KEY_ENVIRONMENT, "")
         self._key = token.read_key(Path(key)) if key else None
+        self._askers = Askers(environ)
         folder = environ.get(capture.ENVIRONMENT, "")
         keep_input = environ.get(KEEP_INPUT_ENVIRONMENT, "1") != "0"
         self._log = capture.PredictionLog(Path(folder), manifest.release, keep_input=keep_input) if folder else None
@@ -131,12 +135,17 @@ class Answering:
             raise Reply(404, _FOUND_NOTHING)
         if scope["method"] != "POST":
             raise Reply(405, _FOUND_NOTHING, headers=[(b"allow", b"POST")])
-        return await self._answer(await _read_body(receive), started)
+        return await self._answer(await _read_body(receive), started, headers=scope.get("headers", ()))
 
-    async def _answer(self, payload: bytes, started: float) -> tuple[dict[str, object], bytes]:
+    async def _answer(
+        self, payload: bytes, started: float, *, headers: Iterable[tuple[bytes, bytes]]
+    ) -> tuple[dict[str, object], bytes]:
         batcher = self._batcher
         if batcher is None:
             raise Reply(503, "not ready", headers=[(b"retry-after", b"1")])
+        asker = self._askers.of(headers)
+        if asker.tenant is None:
+            raise Reply(403, "no tenant of this service", field=self._askers.header)
         asked = _parse(payload)
         try:
             items = self._read(asked)
@@ -154,15 +163,18 @@ class Answering:
             except Overloaded as error:
                 wait = str(error.retry_after).encode()
                 raise Reply(503, error.what, headers=[(b"retry-after", wait)]) from None
-        answers = [self._sign(item, output, started) for item, output in zip(items, outputs, strict=True)]
+        answers = [self._sign(item, output, started, asker=asker) for item, output in zip(items, outputs, strict=True)]
         first = str(answers[0]["prediction_id"]).encode()
         if self._many in asked:
             return {"predictions": answers, "release": self._release, "model_version": self._manifest.version}, first
         return answers[0], first
 
-    def _sign(self, item: str, output: Output, started: float) -> dict[str, object]:
-        prediction = token.mint()
-        signed = token.sign(prediction, self._release, key=self._key) if self._key else prediction
+    def _sign(self, item: str, output: Output, started: float, *, asker: Asker) -> dict[str, object]:
+        prediction, tenant = token.mint(), asker.tenant or token.DEFAULT_TENANT
+        signed = token.sign(prediction, self._release, key=self._key, tenant=tenant) if self._key else prediction
+        sketch = output.get(SKETCH)
+        if sketch is not None:
+            output = {name: value for name, value in output.items() if name != SKETCH}
         if self._log is not None:
             self._log.put(
                 capture.Prediction(
@@ -174,6 +186,9 @@ class Answering:
                     input=item,
                     output=output,
                     latency_ms=(time.perf_counter() - started) * 1000,
+                    arm=asker.arm,
+                    tenant=tenant,
+                    sketch=cast("Sequence[float] | None", sketch),
                 )
             )
         version = self._manifest.version

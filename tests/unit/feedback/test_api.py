@@ -15,10 +15,12 @@ import httpx
 import pytest
 
 from coalmine.feedback import token
-from coalmine.feedback.api import Refusal, read_vote
-from coalmine.feedback.store import all_votes, later_words
+from coalmine.feedback.events import Refusal, read_event
+from coalmine.feedback.store import all_votes, events_since, later_words
+from coalmine.records import Kind
 
 RELEASE = "m2-abcdef1"
+SHOP = "https://shop.example"
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Api:
     key: bytes
     database: Path
 
-    def token(self) -> str:
-        return token.sign(token.mint(), RELEASE, key=self.key)
+    def token(self, tenant: str = "default") -> str:
+        return token.sign(token.mint(), RELEASE, key=self.key, tenant=tenant)
 
     def post(self, **body: object) -> httpx.Response:
         return httpx.post(f"{self.url}/feedback", json=body)
@@ -41,7 +43,7 @@ def start(folder: Path) -> Api:
         port = probe.getsockname()[1]
     key = token.make_key(folder / "feedback.key")
     command = [sys.executable, "-m", "coalmine.feedback.api", "--port", str(port), "--votes-per-hour", "3"]
-    command += ["--database", str(folder / "feedback.db"), "--key", str(folder / "feedback.key")]
+    command += ["--database", str(folder / "feedback.db"), "--key", str(folder / "feedback.key"), "--origin", SHOP]
     process = subprocess.Popen(command)
     api = Api(process, f"http://127.0.0.1:{port}", key, folder / "feedback.db")
     end = time.monotonic() + 60
@@ -90,6 +92,72 @@ def test_a_user_above_the_cap_gets_429(api: Api) -> None:
     assert statuses == [200, 200, 200, 429]
 
 
+@pytest.mark.parametrize(
+    ("said", "kind", "value"),
+    [
+        ({"rating": 4}, Kind.RATING, 4.0),
+        ({"rating": 2, "correction": "negative"}, Kind.RATING, 2.0),
+        ({"click": True}, Kind.CLICK, 1.0),
+        ({"conversion": True}, Kind.CONVERSION, 1.0),
+        ({"conversion": 19.9}, Kind.CONVERSION, 19.9),
+        ({"dwell": 12.5}, Kind.DWELL, 12.5),
+        ({"correction": "negative"}, Kind.CORRECTION, None),
+    ],
+)
+def test_what_people_do_is_taken_as_well_as_what_they_say(
+    api: Api, said: dict[str, object], kind: Kind, value: float | None
+) -> None:
+    """Each kind is an event, and none of these is a vote for the judge."""
+    signed = api.token("acme")
+    assert api.post(prediction_id=signed, **said).json()["already"] is False
+    assert api.post(prediction_id=signed, **said).json()["already"] is True
+    mine = [event for _, event in events_since(api.database) if event.prediction == signed.split(".")[0]]
+    assert [(event.kind, event.value, event.tenant) for event in mine] == [(kind, value, "acme")]
+    votes = [vote for vote in all_votes(api.database) if vote.prediction == signed.split(".")[0]]
+    assert [vote.good for vote in votes] in ([], [None])
+
+
+def test_an_event_id_makes_a_repetition_the_same_event(api: Api) -> None:
+    """Of the same prediction only: nobody can use up another's id. Without one, what is said is the id."""
+    signed, other = api.token(), api.token()
+    answers = [
+        api.post(prediction_id=signed, dwell=1.0, event_id="a"),
+        api.post(prediction_id=signed, dwell=2.0, event_id="a"),
+        api.post(prediction_id=signed, dwell=2.0, event_id="b"),
+        api.post(prediction_id=other, dwell=1.0, event_id="a"),
+    ]
+    assert [answer.json()["already"] for answer in answers] == [False, True, False, False]
+
+
+def test_a_thumb_after_a_correction_is_the_vote_that_counts(api: Api) -> None:
+    """And the correction stays with it; sent again, both are there already."""
+    signed = api.token()
+    for said in ({"correction": "negative"}, {"thumb": "down"}):
+        assert api.post(prediction_id=signed, **said).status_code == 200
+        assert api.post(prediction_id=signed, **said).json()["already"] is True
+    votes = [vote for vote in all_votes(api.database) if vote.prediction == signed.split(".")[0]]
+    assert [(vote.good, vote.correction) for vote in votes] == [(False, "negative")]
+
+
+def test_a_token_is_of_one_tenant(api: Api) -> None:
+    """Neither its name in the token nor the key of another makes it somebody else's."""
+    parts = api.token("acme").split(".")
+    for changed in ([*parts[:2], "globex", parts[3]], [*parts[:2], parts[3]], [*parts[:2], "default", parts[3]]):
+        assert api.post(prediction_id=".".join(changed), thumb="up").status_code == 403
+
+
+def test_a_page_of_a_known_origin_may_send_from_a_browser(api: Api) -> None:
+    """Its preflight is answered, its request too; another origin's script gets neither leave."""
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    for origin, allowed in ((SHOP, SHOP), ("https://evil.example", None)):
+        before = httpx.options(f"{api.url}/feedback", headers={"Origin": origin, **asked})
+        assert before.headers.get("access-control-allow-origin") == allowed
+        assert (before.status_code == 200) is (allowed is not None)
+        body = {"prediction_id": api.token(), "thumb": "up"}
+        answer = httpx.post(f"{api.url}/feedback", json=body, headers={"Origin": origin})
+        assert answer.headers.get("access-control-allow-origin") == allowed
+
+
 def test_a_forged_token_gets_403(api: Api) -> None:
     forged = token.sign(token.mint(), RELEASE, key=bytes(32))
     answer = api.post(prediction_id=forged, thumb="up")
@@ -109,6 +177,14 @@ def test_a_forged_token_gets_403(api: Api) -> None:
         (b'{"thumb": ["up"], "prediction_id": "x"}', 422, "thumb"),
         (b'{"correction": "", "prediction_id": "x"}', 422, "correction"),
         (b'{"thumb": "up", "prediction_id": "x", "usr": "ann"}', 422, "usr"),
+        (b'{"click": true, "dwell": 1, "prediction_id": "x"}', 422, "dwell"),
+        (b'{"click": true, "correction": "y", "prediction_id": "x"}', 422, "correction"),
+        (b'{"click": false, "prediction_id": "x"}', 422, "click"),
+        (b'{"rating": 6, "prediction_id": "x"}', 422, "rating"),
+        (b'{"rating": true, "prediction_id": "x"}', 422, "rating"),
+        (b'{"dwell": -1, "prediction_id": "x"}', 422, "dwell"),
+        (b'{"conversion": "much", "prediction_id": "x"}', 422, "conversion"),
+        (b'{"conversion": Infinity, "prediction_id": "x"}', 422, "conversion"),
         (b'{"thumb": "' + b"u" * 9000 + b'"}', 413, None),
     ],
 )
@@ -129,17 +205,30 @@ def test_a_vote_on_an_old_prediction_gets_410_and_one_from_the_future_422() -> N
     prediction = token.mint()
     body = f'{{"prediction_id": "{token.sign(prediction, RELEASE, key=key)}", "thumb": "up"}}'.encode()
     at = token.predicted_at(prediction)
-    assert read_vote(body, key=key, now=at + 10, oldest=10.0).t == at + 10
+    assert read_event(body, key=key, now=at + 10, oldest=10.0).t == at + 10
     for now, status in ((at + 11, 410), (at - 61, 422)):
         with pytest.raises(Refusal) as refused:
-            read_vote(body, key=key, now=now, oldest=10.0)
+            read_event(body, key=key, now=now, oldest=10.0)
         assert refused.value.status == status
 
 
 def test_kill_9_under_load_loses_no_acknowledged_vote(tmp_path: Path) -> None:
     """What was answered with 200 is on disk, whenever the process dies."""
-    running = start(tmp_path)
+    killed(tmp_path, after=50)
+
+
+@pytest.mark.slow
+def test_kill_9_again_and_again_loses_nothing(tmp_path: Path) -> None:
+    """Ten times on one file, each time somewhere else in the work; the benchmark does it fifty times."""
+    for time_ in range(10):
+        killed(tmp_path, after=30 + 7 * time_)
+
+
+def killed(folder: Path, *, after: int) -> None:
+    """Kill a service that eight clients send to, once it has acknowledged so many; then look what is on disk."""
+    running = start(folder)
     acknowledged: list[str] = []
+    enough = threading.Event()
 
     def vote() -> None:
         with httpx.Client() as client:
@@ -152,15 +241,16 @@ def test_kill_9_under_load_loses_no_acknowledged_vote(tmp_path: Path) -> None:
                     return
                 assert answer.status_code == 200
                 acknowledged.append(signed.split(".")[0])
+                if len(acknowledged) >= after:
+                    enough.set()
 
     threads = [threading.Thread(target=vote) for _ in range(8)]
     for thread in threads:
         thread.start()
-    time.sleep(1.0)
+    assert enough.wait(90)
     running.process.kill()
     running.process.wait()
     for thread in threads:
         thread.join()
-    stored = {item.prediction for item in all_votes(running.database)}
-    assert len(acknowledged) > 20
-    assert set(acknowledged) <= stored
+    assert set(acknowledged) <= {item.prediction for item in all_votes(running.database)}
+    assert set(acknowledged) <= {event.prediction for _, event in events_since(running.database, limit=1_000_000)}
