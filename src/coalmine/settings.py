@@ -60,7 +60,7 @@ class Settings(BaseModel):
     tenant_header: str = ""  # for example "X-Tenant", set by a gateway of yours; empty: there are no tenants
     tenants: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], ...] = ()
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s]+$")], ...] = ()  # pages that may send feedback
-    certificate: Path | None = None  # a PEM of your own (chain, then key) instead of the local CA's
+    certificate: Path | None = None  # your own instead of the local CA's: a PEM (chain, then key), or certbot's folder
     mlflow_uri: str = ""  # a tracking server elsewhere; empty: SQLite in the state folder
     lake: str = ""  # s3://bucket/prefix, or a folder; empty: `lake` in the state folder
 
@@ -108,6 +108,10 @@ class Settings(BaseModel):
     @property
     def tls(self) -> Path:
         return self.state / "tls"
+
+    @property
+    def acme(self) -> Path:
+        return self.state / "acme"
 
     @property
     def policies(self) -> Path:
@@ -192,6 +196,8 @@ def load(
     chosen = named or Path(str(given.pop("state", ".coalmine")))
     given.pop("state", None)
     given |= {"project": root, "state": chosen if chosen.is_absolute() else (root / chosen).resolve()}
+    if isinstance(own := given.get("certificate"), str):
+        given["certificate"] = root / own  # whatever folder one is in
     given["model"] = environ.get("COALMINE_MODEL") or given.get("model") or _usual_model(root) or _only_model(root)
     try:
         if base := environ.get("COALMINE_PORT_BASE"):

@@ -76,6 +76,7 @@ class EdgeConfig:
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed; none on one machine
     unbuffered_log: bool = True
     mounted_secret: bool = False
+    acme: Path | None = None  # an ACME client's webroot, served on the plain port
     errors_to: Path | None = None  # instead of a file beside the other logs
     probe_port: int = 0  # a pod's: /livez and /readyz of the one arm; with it goes the next
     metrics_port: int = 0
@@ -139,11 +140,12 @@ def from_settings(
         sticky_cookie=settings.sticky_cookie,
         user_salt=user_salt,
         user=user,
+        acme=settings.acme,
     )
 
 
 def _check_paths(config: EdgeConfig) -> None:
-    for name in ("state", "split", "certificates", "logs", "access_log", "errors_to"):
+    for name in ("state", "split", "certificates", "logs", "access_log", "errors_to", "acme"):
         path: Path | None = getattr(config, name)
         if path is None:
             continue

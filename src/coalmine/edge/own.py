@@ -12,13 +12,18 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from coalmine.edge.authority import as_address
 from coalmine.errors import BadInput
 
+CERTBOTS = ("fullchain.pem", "privkey.pem")
 _ORDER = "cat fullchain.pem privkey.pem > site.pem, and name that file as `certificate`"
 
 
 def load(path: Path, server_names: tuple[str, ...], *, now: datetime) -> bytes:
-    """The PEM's bytes if they can be served under all of `server_names`. Raises BadInput, naming the file."""
+    """The PEM's bytes if they can be served under all of `server_names`. Raises BadInput, naming the file.
+
+    A folder is one of certbot's (live/<name>): chain and key are two links in it, which a renewal turns one after the
+    other. Between the two they do not match and are refused, like any other key of another certificate.
+    """
     try:
-        content = path.read_bytes()
+        content = b"".join(file.read_bytes() for file in files(path))
     except OSError as error:
         raise BadInput(f"can't be read: {error.strerror}", where=str(path), remedy=_ORDER) from error
     leaf = _leaf(content, path)
@@ -31,6 +36,20 @@ def load(path: Path, server_names: tuple[str, ...], *, now: datetime) -> bytes:
     _check_time(leaf, path, now=now)
     _check_names(leaf, path, server_names=server_names)
     return content
+
+
+def files(path: Path) -> tuple[Path, ...]:
+    """What is read: the file itself, or chain and key in a folder of certbot's."""
+    return tuple(path / name for name in CERTBOTS) if path.is_dir() else (path,)
+
+
+def stamp(path: Path) -> tuple[tuple[int, int], ...]:
+    """Changes when the files do; empty where they can't be looked at. Cheap enough for every second."""
+    try:
+        seen = [file.stat() for file in files(path)]
+    except OSError:
+        return ()
+    return tuple((one.st_ino, one.st_mtime_ns) for one in seen)
 
 
 def _leaf(content: bytes, path: Path) -> x509.Certificate:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from coalmine.edge import certificates
+from coalmine.edge import certificates, own
 from coalmine.edge import process as nginx
 from coalmine.edge.config import EdgeConfig, from_settings
 from coalmine.edge.split import write_split
@@ -88,6 +88,7 @@ class Controller:
     ended: threading.Event
     _troubles: dict[str, str] = field(default_factory=dict)  # what could not be done just now, by part
     _open: bool = False
+    _read: tuple[tuple[int, int], ...] = ()
     _began: float = field(default_factory=time.monotonic)
     edge: EdgeConfig = field(init=False)
     supervisor: Supervisor = field(init=False)
@@ -134,8 +135,8 @@ class Controller:
         while not self.ended.wait(TICK_SECONDS):
             if looking.due():
                 self._guarded("parts", self._look_after_parts)
-            if hourly.due():
-                self._guarded("certificate", self._renew)
+                if hourly.due() or self._replaced():
+                    self._guarded("certificate", self._renew)
             self._guarded("rollout", self._tick)
             if showing.due():
                 status = self.status()
@@ -171,7 +172,13 @@ class Controller:
             self._open = ready or time.monotonic() - self._began > CLOSED_SECONDS
         return self._open
 
+    def _replaced(self) -> bool:
+        """Whether your own certificate's files are others than those that were read last."""
+        return self.settings.certificate is not None and own.stamp(self.settings.certificate) != self._read
+
     def _renew(self) -> None:
+        if self.settings.certificate is not None:
+            self._read = own.stamp(self.settings.certificate)  # first: what changes meanwhile is read once more
         certificates.ensure(self.settings.tls, self.settings.server_names, own_pem=self.settings.certificate)
 
     def _tick(self) -> None:
@@ -226,7 +233,14 @@ def prepare(settings: Settings) -> None:
     """Make the state folder with its key and certificate. Idempotent."""
     settings.state.mkdir(parents=True, exist_ok=True)
     settings.state.chmod(0o700)  # people's texts and the keys are in it; a step may have made it before
-    for folder in (settings.logs, settings.policies, settings.predictions, settings.reports, run_folder(settings)):
+    for folder in (
+        settings.logs,
+        settings.policies,
+        settings.predictions,
+        settings.reports,
+        settings.acme,
+        run_folder(settings),
+    ):
         folder.mkdir(parents=True, exist_ok=True)
     (settings.state / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
     if not settings.feedback_key.exists():

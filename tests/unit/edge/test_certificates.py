@@ -10,9 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from coalmine.edge import certificates
+from coalmine.edge import certificates, own
 from coalmine.edge.authority import key_pem, utc
 from coalmine.errors import BadInput, Broken
+from coalmine.settings import FILE, load
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
@@ -123,21 +124,57 @@ def _own(
 
 
 def test_a_users_own_certificate_is_put_in_force_and_a_changed_one_after_it(tmp_path: Path) -> None:
-    own = _own(tmp_path / "own.pem")
-    first = certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=own)
+    site = _own(tmp_path / "own.pem")
+    first = certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=site)
     assert (first.changed, first.ca) == (True, None)
-    assert first.pem.read_bytes() == own.read_bytes()
-    assert not certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=own).changed
-    _own(own, end=60)
-    assert certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=own).changed
+    assert first.pem.read_bytes() == site.read_bytes()
+    assert not certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=site).changed
+    _own(site, end=60)
+    assert certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=site).changed
+
+
+def _certbots(folder: Path, content: bytes, *, only: str = "") -> Path:
+    """Chain and key as certbot lays them, or one of the two."""
+    folder.mkdir(exist_ok=True)
+    chain, mark, key = content.partition(b"-----BEGIN PRIVATE KEY-----")
+    for name, part in (("fullchain.pem", chain), ("privkey.pem", mark + key)):
+        if only in ("", name):
+            (folder / name).write_bytes(part)
+    return folder
+
+
+def test_certbots_folder_is_read_and_refused_while_chain_and_key_are_of_different_renewals(tmp_path: Path) -> None:
+    """Certbot turns one link after the other: what is seen between them is never served, and seen again afterwards."""
+    old, new = (_own(tmp_path / f"{end}.pem", end=end).read_bytes() for end in (30, 60))
+    live = _certbots(tmp_path / "live", old)
+    served = certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=live).pem
+    assert served.read_bytes() == old
+    seen = [own.stamp(live)]
+    for part in own.CERTBOTS:
+        _certbots(live, new, only=part)
+        seen.append(own.stamp(live))
+        if part != own.CERTBOTS[-1]:
+            with pytest.raises(BadInput, match="does not belong"):
+                certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=live)
+            assert served.read_bytes() == old
+    assert certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=live).pem.read_bytes() == new
+    assert len(set(seen)) == 3
+    assert own.stamp(tmp_path / "gone") == ()
+
+
+def test_a_certificates_relative_path_counts_from_the_project(tmp_path: Path) -> None:
+    """Not from where one happens to be."""
+    (tmp_path / "bentos").mkdir()
+    (tmp_path / FILE).write_text('model = "m"\ncertificate = "tls/site.pem"\n')
+    assert load(project=tmp_path, environ={}).certificate == tmp_path.resolve() / "tls" / "site.pem"
 
 
 def test_a_wildcard_covers_one_label(tmp_path: Path) -> None:
-    own = _own(tmp_path / "own.pem", names=("*.example.org",))
-    certificates.ensure(tmp_path / "tls", ("api.example.org",), now=NOW, own_pem=own)
+    site = _own(tmp_path / "own.pem", names=("*.example.org",))
+    certificates.ensure(tmp_path / "tls", ("api.example.org",), now=NOW, own_pem=site)
     for name in ("example.org", "a.b.example.org"):
         with pytest.raises(BadInput, match=f"not for {name}"):
-            certificates.ensure(tmp_path / "tls", (name,), now=NOW, own_pem=own)
+            certificates.ensure(tmp_path / "tls", (name,), now=NOW, own_pem=site)
 
 
 @pytest.mark.parametrize(
@@ -155,20 +192,20 @@ def test_a_wildcard_covers_one_label(tmp_path: Path) -> None:
 def test_a_bad_certificate_is_refused_and_the_one_in_force_stays(
     tmp_path: Path, change: dict[str, object], says: str
 ) -> None:
-    own = _own(tmp_path / "own.pem")
-    before = certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=own).pem.read_bytes()
-    _own(own, **change)  # type: ignore[arg-type]  # a table of keywords
+    site = _own(tmp_path / "own.pem")
+    before = certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=site).pem.read_bytes()
+    _own(site, **change)  # type: ignore[arg-type]  # a table of keywords
     with pytest.raises(BadInput, match=says) as caught:
-        certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=own)
-    assert caught.value.where == str(own)
+        certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=site)
+    assert caught.value.where == str(site)
     assert caught.value.remedy
     assert (tmp_path / "tls" / "current" / "server.pem").read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"])
 def test_a_file_that_holds_no_certificate_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    own = tmp_path / "own.pem"
+    site = tmp_path / "own.pem"
     if content is not None:
-        own.write_bytes(content)
+        site.write_bytes(content)
     with pytest.raises(BadInput, match=r"can't be read|no certificate"):
-        certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=own)
+        certificates.ensure(tmp_path / "tls", NAMES, now=NOW, own_pem=site)
