@@ -62,6 +62,8 @@ def compared(rows: Floats, margins: Margins, *, rules: MetricRules, steps: tuple
     """
     plain = [row for row in range(len(rows)) if steps[row] == 0]
     ramp = [row for row in range(len(rows)) if steps[row] != 0]
+    if not isinstance(rules, Score):
+        rows = rows[..., prior(margins).first :]  # all that log_e_rollback looks at
     found = np.zeros(rows.shape[1])
     if plain:
         found = found + _log_e(rows[plain].sum(axis=0), margins, rules=rules)

@@ -69,7 +69,7 @@ class Running:
     def wait(self) -> None:
         """Until it is well."""
         assert self.process is not None
-        for _ in range(400):
+        for _ in range(1200):  # a minute: a busy machine is no failure
             try:
                 if self.get("/healthz").status_code == 200:
                     return

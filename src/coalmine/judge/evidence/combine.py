@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +21,25 @@ def log_e_restarted(by_step: Floats) -> Floats:
     """Mix E_j, the log e-values since the start of step j = 1..J, as sum E_j/(j(j+1)) + 1/(J+1): a late fault is
     not drowned by what went well before it. With no step yet it is 0. Shapes: (J, ...) gives (...).
     """
-    count = len(by_step)
-    j = np.arange(1, count + 1).reshape(-1, *(1,) * (by_step.ndim - 1))
-    reserve = np.full((1, *by_step.shape[1:]), -math.log(count + 1.0))
-    return logsumexp(np.moveaxis(np.concatenate([by_step - np.log(j * (j + 1.0)), reserve]), 0, -1))
+    shares, reserve = _shares(len(by_step))
+    terms = (by_step.T + shares).T
+    peak = terms.max(axis=0, initial=reserve)
+    return np.asarray(np.log(np.exp(terms - peak).sum(axis=0) + np.exp(reserve - peak)) + peak, dtype=np.float64)
+
+
+@lru_cache(maxsize=128)
+def _shares(steps: int) -> tuple[Floats, float]:
+    """ln of each step's share, and of what is kept for steps to come."""
+    j = np.arange(1, steps + 1)
+    return -np.log(j * (j + 1.0)), -math.log(steps + 1.0)
 
 
 def since_step(by_step: Floats) -> Floats:
     """Row j: the sum of rows j.. of `by_step` (what was learned since step j began)."""
-    return np.asarray(np.cumsum(by_step[::-1], axis=0)[::-1], dtype=by_step.dtype)
+    since = by_step.copy()
+    for j in range(len(since) - 2, -1, -1):
+        since[j] += since[j + 1]
+    return since
 
 
 def log_e_noninferior(log_promote: float, log_tolerated: float | None) -> float:

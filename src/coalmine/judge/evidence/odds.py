@@ -171,8 +171,8 @@ def _windowed(weights: Floats, ratios: Floats, ln_psi: Floats) -> Floats:
 
 
 def log_e_rollback(likelihood: Floats, prior: Priors) -> Floats:
-    """H0: psi <= psi0 in every poll."""
-    return logsumexp(prior.rollback + likelihood[..., prior.first : -2] - likelihood[..., -2:-1])
+    """H0: psi <= psi0 in every poll. `likelihood` may begin at the grid point number `first`."""
+    return logsumexp(prior.rollback + likelihood[..., -2 - prior.rollback.size : -2] - likelihood[..., -2:-1])
 
 
 def log_e_promote(likelihood: Floats, prior: Priors) -> Floats:

@@ -7,6 +7,7 @@ Lindon & Malek 2022.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ def log_e_tolerated(n: int, e: int, p_ok: float) -> float:
     """H0: p >= p_ok. Beta-binomial mixture with the prior Beta(.5, 50) cut to p < p_ok."""
     a, b = _PRIOR
     inside = betaln(a + e, b + n - e) + log_betainc(a + e, b + n - e, p_ok)
-    return float(inside - betaln(a, b) - log_betainc(a, b, p_ok) - _log_likelihood(n, e, p_ok))
+    return float(inside - _log_prior(a, b, p_ok) - _log_likelihood(n, e, p_ok))
 
 
 def log_e_intolerable(n: int, e: int, p_ok: float) -> float:
@@ -57,7 +58,13 @@ def log_e_intolerable(n: int, e: int, p_ok: float) -> float:
 def _log_above(n: int, e: int, p_ok: float, *, a: float, b: float) -> float:
     """ln of the marginal likelihood under Beta(a, b) cut to p > p_ok."""
     upper = log_betainc(b + n - e, a + e, 1.0 - p_ok)
-    return float(betaln(a + e, b + n - e) + upper - betaln(a, b) - log_betainc(b, a, 1.0 - p_ok))
+    return float(betaln(a + e, b + n - e) + upper - _log_prior(b, a, 1.0 - p_ok))
+
+
+@lru_cache(maxsize=256)
+def _log_prior(a: float, b: float, p: float) -> float:
+    """ln of what the prior Beta(a, b) has below p, times B(a, b)."""
+    return float(betaln(a, b)) + log_betainc(a, b, p)
 
 
 def _log_likelihood(n: int, e: int, p: float) -> float:
