@@ -8,8 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from bench.judge import delays, errors
+from bench.judge import delays, errors, others
 from bench.judge.watching import lower, passed, upper, watch, z_test
+from coalmine.judge.manyfold import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Regime:
 
 FALSE = "Healthy releases rolled back"
 CATCH = "Mean canary requests to catch a fault"
+OTHERS = "What other engines would take"
 PASS = "Promotions"
 THUMBS = "Thumbs: median votes of both arms"
 LATENCY = "Latency: equal models rolled back"
@@ -74,6 +76,15 @@ def caught(p_c: float, size: int, psi0: float, runs: int, seed: int) -> list[Row
     shown = f"{mean:,.1f} +- {spread:,.1f}, {mean / limit:.2f}x" + (f", {missed} not caught" if missed else "")
     what = f"{100 * p_c:g} % errors, {size} a poll, psi0 = {psi0:g} (limit {limit:,.1f})"
     return [Row(CATCH, what, f"<= {aim}x" if aim else "", shown, runs, mean / limit <= aim if aim else None)]
+
+
+def other(kind: type[Batch], what: str, p_c: float, size: int, runs: int, seed: int) -> list[Row]:
+    """As `caught` at psi0 = 1, by an engine that is not the judge's."""
+    looks = errors.faulty(p_c, runs=runs, seed=seed, size=size)
+    canary = watch(errors.policy(1.0), looks, runs=runs, kind=kind).canary
+    limit, spread = errors.LIMITS[p_c], 2.576 * float(np.nanstd(canary)) / runs**0.5
+    shown = f"{np.nanmean(canary) / limit:.2f}x +- {spread / limit:.2f}"
+    return [Row(OTHERS, f"{what}: {100 * p_c:g} % errors, {size} a poll", "", shown, runs)]
 
 
 def margin(p_c: float, p_b: float, tolerated: float | None, runs: int, seed: int) -> list[Row]:
@@ -147,7 +158,7 @@ def _enough(name: str) -> int:
 
 
 def regimes() -> list[Regime]:
-    """All of them, in the order of the tables."""
+    """All of them, in the order of the tables. What is new comes last: a regime's number is a part of its seed."""
     found = [Regime(partial(healthy, name, psi0), _enough(name) if psi0 == 1 else 2000)
              for psi0 in (1.0, 1.25) for name in errors.HEALTHY]  # fmt: skip
     found += [Regime(control, 1000)]
@@ -163,4 +174,11 @@ def regimes() -> list[Regime]:
     found += [Regime(partial(latency, "load", 70, by_slice), 500) for by_slice in (True, False)]
     found += [Regime(partial(latency, "own stalls", weight, False), 200) for weight in (30, 50)]
     found += [Regime(partial(labels, True), 500), Regime(partial(labels, False), 200), Regime(late, 1000)]
-    return [*found, Regime(partial(sticky, True), 1000), Regime(partial(sticky, False), 200)]
+    found += [Regime(partial(sticky, True), 1000), Regime(partial(sticky, False), 200)]
+    for size in (1, 10, 30):
+        kinds = (("the odds ratio known beforehand", {0.02: others.Known2, 0.05: others.Known5}),
+                 ("all odds ratios from 1.5 to 90 alike", dict.fromkeys((0.01, 0.02, 0.05), others.Flat)),
+                 ("what lies beyond the line is lost", dict.fromkeys((0.02, 0.05), others.Overshooting)))  # fmt: skip
+        found += [Regime(partial(other, kind, what, p_c, size), 1000 if p_c == 0.01 else 3000)
+                  for what, each in kinds for p_c, kind in each.items()]  # fmt: skip
+    return found

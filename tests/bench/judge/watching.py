@@ -30,9 +30,11 @@ class Watched:
         return np.isfinite(self.canary)
 
 
-def watch(policy: Policy, looks: Iterable[Look], *, runs: int, steps: tuple[int, ...] = (0,)) -> Watched:
-    """Until the stream ends. A poll with an empty arm is none."""
-    batch = Batch(policy, simulated(policy), runs=runs, steps=steps)
+def watch(
+    policy: Policy, looks: Iterable[Look], *, runs: int, steps: tuple[int, ...] = (0,), kind: type[Batch] = Batch
+) -> Watched:
+    """Until the stream ends. A poll with an empty arm is none. `kind`: an engine other than the judge's own."""
+    batch = kind(policy, simulated(policy), runs=runs, steps=steps)
     seen, found = np.zeros((runs, 2)), np.full((runs, 2), np.nan)
     for look in looks:
         touched = np.zeros(runs, dtype=np.bool_)

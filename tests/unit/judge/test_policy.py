@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from coalmine.errors import BadInput
-from coalmine.judge.policy import Role, load_policy, read_policy, schema
+from coalmine.judge.policy import Role, links, load_policy, read_policy, schema
 
 ROOT = Path(__file__).parents[3]
 
@@ -122,8 +122,34 @@ def test_the_published_schema_is_what_the_program_prints() -> None:
         ("metrics: {answers: {kind: mix, classes: [a, b]}}", True),
         ("metrics: {errors: {weigth: 4}}", False),
         ("alpha: 2", False),
+        ("links: {commit: 'https://git.example.org/{sha}'}", True),
+        ("links: {commit: 'javascript:alert(1)'}", False),
         ("unknown: 1", False),
     ],
 )
 def test_an_editor_is_told_what_the_judge_would_say(text: str, valid: bool) -> None:  # noqa: FBT001 - a table
     assert jsonschema_rs.is_valid(schema(), yaml.safe_load(text)) is valid
+
+
+@pytest.mark.parametrize(
+    ("address", "href"),
+    [
+        ("https://git.example.org/commit/{sha}", "https://git.example.org/commit/abcdef0"),
+        ("http://mlflow/#/models/{name}/versions/{version}", "http://mlflow/#/models/a%2Fb%20c/versions/2"),
+        ("https://example.org/{primary}", None),  # not known
+        ("https://example.org/about", "https://example.org/about"),
+    ],
+)
+def test_a_link_is_filled_in_or_left_out(address: str, href: str | None) -> None:
+    """What stands in a place cannot leave it."""
+    policy = load_policy(f"links: {{there: '{address}'}}")
+    found = links.fill(policy.links, {"name": "a/b c", "release": "m2-abcdef0", "primary": ""})
+    assert [link["href"] for link in found] == ([href] if href else [])
+    assert links.fill({"there": "https://example.org/{sha}"}, {"release": "v2"}) == [], "no id of ours: no commit known"
+
+
+@pytest.mark.parametrize("place", ["{nothing}", "{release.__class__}", "{release!r}", "{release:>9}", "{}", "{"])
+def test_a_place_that_no_link_has_is_refused_with_its_line(place: str) -> None:
+    with pytest.raises(BadInput, match=r"links\.there") as caught:
+        load_policy(f"alpha: 0.01\nlinks:\n  there: 'https://example.org/{place}'")
+    assert str(caught.value.where).endswith(":3")

@@ -24,6 +24,7 @@ from coalmine.judge import report, views
 from coalmine.judge.app import make_app
 from coalmine.judge.report import plots, words
 from coalmine.judge.report.chart import Axis, Drawing, Label, apart, svg, ticks
+from coalmine.judge.report.page import live as live_page
 from coalmine.judge.service import open_desk
 from coalmine.judge.store import Counted
 from unit.judge.made import EVERY_KIND, OPENED, errors, every_kind, live
@@ -45,6 +46,16 @@ def test_the_report_is_one_file_that_asks_for_nothing() -> None:
     assert page.count("<svg") == 2 + 6 + 1, "evidence twice, a band for each metric that has one, weights"
     for picture in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL):
         assert ET.fromstring(picture).tag.endswith("svg")
+
+
+def test_page_and_report_lead_to_the_commit_and_the_run() -> None:
+    policy = EVERY_KIND + "links:\n  commit: 'https://git.example.org/commit/{sha}'\n"
+    given = report.facts(live(every_kind(), policy=policy), OPENED + 31)
+    link = '<a href="https://git.example.org/commit/abcdef0" rel="noreferrer">commit</a>'
+    polls = {"rows": [], "total": 0, "end": 0, "start": 0, "newer": 0, "upto": 0}
+    history = {"rows": [], "more": False, "limit": 10, "chosen": 1}
+    assert link in report.html(given)
+    assert link in live_page({**given, "polls": polls}, history)
 
 
 def test_names_and_reasons_are_text_and_never_markup() -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seconds = Annotated[float, Field(ge=0)]
-_Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Mix(MetricRules):
     tolerated_rate: None = None
     odds_ratio_rollback: Annotated[float, Field(ge=1, le=100)] = 2.0
     odds_ratio_promote: Annotated[float, Field(gt=1, le=100)] = 3.0
-    classes: Annotated[tuple[_Name, ...], Field(min_length=2, max_length=100)]
+    classes: Annotated[tuple[Name, ...], Field(min_length=2, max_length=100)]
 
     @cached_property
     def parts(self) -> tuple[str, ...]:

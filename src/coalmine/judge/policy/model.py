@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from coalmine.judge.policy.metrics import Errors, Feedback, Latency, Margins, Metric, Part, Role, Seconds
+from coalmine.judge.policy.links import Link
+from coalmine.judge.policy.metrics import Errors, Feedback, Latency, Margins, Metric, Name, Part, Role, Seconds
 from coalmine.judge.policy.prometheus import Prometheus
 
 
@@ -44,6 +45,7 @@ class Policy(Part):
     bake: Bake = Bake()
     silence_seconds: Seconds = 300.0
     drills: bool = False
+    links: dict[Name, Link] = Field(default_factory=dict, max_length=10, description="shown with each release, by name")
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any
 
 from coalmine.judge import views
 from coalmine.judge.live import Live
+from coalmine.judge.policy import links
 from coalmine.judge.report import words
 
 _POINTS = 300  # of a plot: more than it has columns
@@ -29,7 +30,7 @@ def gather(
         "cost": cost(view),
         "overrides": [dict(one) for one in overrides],
         "events": [dict(one) for one in events],
-        "links": [],
+        "links": links.fill(live.policy.links, {place: str(view[place]) for place in links.SHOWN}),
     }
 
 

@@ -1,0 +1,64 @@
+"""Engines that the judge could have had: the same e-process with other mixtures over the odds ratios, or without the
+correction for overshoot. They say what a faster catch would take, and how near to the information limit any can get.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from bench.judge.errors import P_B
+from coalmine.judge import evidence
+from coalmine.judge.evidence import Floats, Priors
+from coalmine.judge.manyfold import Batch, Ints
+
+_NONE = -700.0  # ln of a weight that is as good as none
+
+
+def _with(prior: Priors, density: Floats) -> Priors:
+    """`density` at each grid point that the mixture covers, in place of the judge's own."""
+    share = density / density.sum()
+    return replace(prior, rollback=np.where(share > 0, np.log(np.maximum(share, 1e-300)), _NONE))
+
+
+def _known(prior: Priors, p_c: float) -> Priors:
+    ln_psi = math.log(p_c / (1 - p_c) / (P_B / (1 - P_B)))
+    return _with(prior, (np.abs(_covered(prior) - ln_psi) < 0.026) * 1.0)
+
+
+def _covered(prior: Priors) -> Floats:
+    return evidence.GRID[prior.first :]
+
+
+class Flat(Batch):
+    """All odds ratios from 1.5 to 90 alike, none beyond."""
+
+    @property
+    def prior(self) -> Priors:
+        ln_psi = _covered(super().prior)
+        return _with(super().prior, ((ln_psi > 0.4) & (ln_psi < 4.5)) * 1.0)
+
+
+class Known2(Batch):
+    """The odds ratio of a canary with 2 % errors beside 0.5 % is known beforehand."""
+
+    @property
+    def prior(self) -> Priors:
+        return _known(super().prior, 0.02)
+
+
+class Known5(Batch):
+    """And with 5 %."""
+
+    @property
+    def prior(self) -> Priors:
+        return _known(super().prior, 0.05)
+
+
+class Overshooting(Batch):
+    """Nothing is given back of what lies beyond the line."""
+
+    def _raise(self, which: Ints, polls: Ints, row: Ints) -> None:
+        del which, polls, row
