@@ -1,7 +1,8 @@
 """The state of one analysis: a pure fold over its polls. The same polls in the same order give the same bits.
 
 A poll's step is the weight at which its units were routed. Late labels therefore land in the row of the step that
-they belong to, and each (poll of arrival, step) is a factor of its own. All polls of one time are one look: the
+they belong to, and each (poll of arrival, step) is a factor of its own: a stratum with a null law of its own, as in
+Cochran 1954 and Mantel & Haenszel 1959. All polls of one time are one look: the
 evidence is looked at when all of them are in.
 """
 

@@ -2,6 +2,9 @@
 
 A series is one vector of likelihoods. A latency metric has one for each edge, a mix two for each class (in it, and
 not in it: an odds ratio above the margin and one below its inverse), all others one for each part.
+
+Sources: that a mix passes when each of its series does: Berger 1982 (intersection-union tests); growth of a resource
+by its sign alone: Dixon & Mood 1946; what all kinds share: judge.evidence.
 """
 
 from __future__ import annotations

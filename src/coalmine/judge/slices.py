@@ -1,4 +1,7 @@
-"""Latency is clustered in time: its unit is one second of one arm, or as many as it takes to hold enough requests."""
+"""Latency is clustered in time: its unit is one second of one arm, or as many as it takes to hold enough requests.
+
+Neighbours that depend on one another become one outcome, as in batch means (Conway 1963).
+"""
 
 from __future__ import annotations
 

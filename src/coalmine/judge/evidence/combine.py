@@ -19,7 +19,8 @@ def logsumexp(terms: Floats) -> Floats:
 
 def log_e_restarted(by_step: Floats) -> Floats:
     """Mix E_j, the log e-values since the start of step j = 1..J, as sum E_j/(j(j+1)) + 1/(J+1): a late fault is
-    not drowned by what went well before it. With no step yet it is 0. Shapes: (J, ...) gives (...).
+    not drowned by what went well before it. With no step yet it is 0. Shapes: (J, ...) gives (...). A mixture over the
+    time of the change, as in e-detectors: Shin, Ramdas & Rinaldo 2023.
     """
     shares, reserve = _shares(len(by_step))
     terms = (by_step.T + shares).T
@@ -43,7 +44,9 @@ def since_step(by_step: Floats) -> Floats:
 
 
 def log_e_noninferior(log_promote: float, log_tolerated: float | None) -> float:
-    """E'/2 + E''/2; E' alone where no rate is tolerated."""
+    """E'/2 + E''/2; E' alone where no rate is tolerated. Inferior means that both nulls hold, so the mean of their
+    e-values is one (Vovk & Wang 2021).
+    """
     if log_tolerated is None:
         return log_promote
     return float(np.logaddexp(log_promote, log_tolerated) - math.log(2.0))
