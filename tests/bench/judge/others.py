@@ -25,7 +25,7 @@ def _with(prior: Priors, density: Floats) -> Priors:
 
 def _known(prior: Priors, p_c: float) -> Priors:
     ln_psi = math.log(p_c / (1 - p_c) / (P_B / (1 - P_B)))
-    return _with(prior, (np.abs(_covered(prior) - ln_psi) < 0.026) * 1.0)
+    return _with(prior, (np.abs(_covered(prior) - ln_psi) < 0.026).astype(np.float64))
 
 
 def _covered(prior: Priors) -> Floats:
@@ -38,7 +38,7 @@ class Flat(Batch):
     @property
     def prior(self) -> Priors:
         ln_psi = _covered(super().prior)
-        return _with(super().prior, ((ln_psi > 0.4) & (ln_psi < 4.5)) * 1.0)
+        return _with(super().prior, ((ln_psi > 0.4) & (ln_psi < 4.5)).astype(np.float64))
 
 
 class Known2(Batch):

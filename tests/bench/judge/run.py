@@ -24,8 +24,8 @@ of it.
 
 What binds a back-test is the number of polls, not of lines. At 1,000 requests a second a poll holds some 450 lines, and
 to weigh it, a third of a millisecond, costs nearly as much as to read them; at 10,000 a second it does not count. The
-polls are weighed one look at a time, as live: the last bits of a product of matrices depend on its number of rows, and a
-judge that is started again must come to the same bits."""
+polls are weighed one look at a time, as live: the last bits of a product of matrices depend on how many rows it
+has, and a judge that is started again must come to the same bits."""
 PAGE = Path(__file__).parents[3] / "docs" / "judge-benchmarks.md"
 HEAD = """# What the judge reaches
 
