@@ -167,7 +167,7 @@ def _of_rollback(policy: Policy, name: str, ramp: Ramp, *, rps: float, error_rat
 
 def _worst(policy: Policy, name: str, exposed: list[_Exposed], *, error_rate: float) -> float:
     margins, rules = policy.margins(name), policy.metrics[name]
-    prior = evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote)
+    prior = evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote, margins.faults)
     rows, n = [], 0
     for one in exposed:
         n_c = min(math.floor(one.n_c), _MOST)
@@ -254,7 +254,7 @@ def _passes(exposed: list[_Exposed], margins: Margins, rules: MetricRules, *, er
     """On expected counts: given the m failures of a step, the canary's are binomial with odds psi w/(1-w), and
     n p (1-p) instead of n p of them inform where failures are not rare.
     """
-    prior = evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote)
+    prior = evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote, margins.faults)
     likelihood = np.zeros(evidence.POINTS)
     for one in exposed:
         informing, share = (one.n_c + one.n_b) * error_rate * (1.0 - error_rate), one.weight / 100.0

@@ -114,4 +114,4 @@ def log_pmf(outcomes: Outcomes, *, law: str, points: Floats) -> Floats:
 
 
 def prior(margins: Margins) -> Priors:
-    return evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote)
+    return evidence.priors(margins.odds_ratio_rollback, margins.odds_ratio_promote, margins.faults)

@@ -75,7 +75,7 @@ class Batch:
 
     @property
     def prior(self) -> evidence.Priors:
-        return evidence.priors(self.margins.odds_ratio_rollback, self.margins.odds_ratio_promote)
+        return evidence.priors(self.margins.odds_ratio_rollback, self.margins.odds_ratio_promote, self.margins.faults)
 
     def look(self, which: Ints, polls: Ints, row: Ints) -> None:
         """One poll (n_c, e_c, n_b, e_b) for each run of `which`, in the step with index `row`."""

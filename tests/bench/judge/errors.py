@@ -17,9 +17,9 @@ RAMP = (5, 10, 20, 30, 50)
 OTHERS = "latency: {role: observe}, feedback: {role: observe}"
 
 
-def policy(psi0: float, psi_m: float = 2.0, tolerated: float | None = 0.01) -> Policy:
+def policy(psi0: float, psi_m: float = 2.0, tolerated: float | None = 0.01, *, faults: str = "any") -> Policy:
     rate = "null" if tolerated is None else tolerated
-    metric = f"{{odds_ratio_rollback: {psi0}, odds_ratio_promote: {psi_m}, tolerated_rate: {rate}}}"
+    metric = f"{{odds_ratio_rollback: {psi0}, odds_ratio_promote: {psi_m}, tolerated_rate: {rate}, faults: {faults}}}"
     return load_policy(f"metrics: {{errors: {metric}, {OTHERS}}}")
 
 

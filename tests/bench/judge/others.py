@@ -1,5 +1,5 @@
-"""Engines that the judge could have had: the same e-process with other mixtures over the odds ratios, or without the
-correction for overshoot. They say what a faster catch would take, and how near to the information limit any can get.
+"""Engines that the judge could have had: one that knows the odds ratio beforehand, and one without the correction for
+overshoot. They say how near to the information limit any can get, and what the correction gives.
 """
 
 from __future__ import annotations
@@ -30,15 +30,6 @@ def _known(prior: Priors, p_c: float) -> Priors:
 
 def _covered(prior: Priors) -> Floats:
     return evidence.GRID[prior.first :]
-
-
-class Flat(Batch):
-    """All odds ratios from 1.5 to 90 alike, none beyond."""
-
-    @property
-    def prior(self) -> Priors:
-        ln_psi = _covered(super().prior)
-        return _with(super().prior, ((ln_psi > 0.4) & (ln_psi < 4.5)).astype(np.float64))
 
 
 class Known2(Batch):

@@ -51,11 +51,14 @@ def rows(sizes: tuple[int, int, int], kind: str, prior: evidence.Priors) -> tupl
 
 
 @settings(max_examples=150)
-@given(sizes=SIZES, before=SIZES, psi0=ODDS, kind=st.sampled_from(["units", "events"]), seed=st.integers(0, 10**6))
+@given(
+    sizes=SIZES, before=SIZES, psi0=ODDS, kind=st.sampled_from(["units", "events"]), seed=st.integers(0, 10**6),
+    faults=st.sampled_from(["any", "plain"]),
+)  # fmt: skip
 def test_whatever_came_before_a_factor_expects_exactly_one_at_its_null(
-    sizes: tuple[int, int, int], before: tuple[int, int, int], psi0: float, kind: str, seed: int
+    sizes: tuple[int, int, int], before: tuple[int, int, int], psi0: float, kind: str, seed: int, faults: str
 ) -> None:
-    prior = evidence.priors(psi0, 3.0)
+    prior = evidence.priors(psi0, 3.0, faults)
     earlier, _ = rows(before, kind, prior)
     state = earlier[seed % len(earlier)]
     found, polls = rows(sizes, kind, prior)
@@ -67,11 +70,14 @@ def test_whatever_came_before_a_factor_expects_exactly_one_at_its_null(
 
 
 @settings(max_examples=150)
-@given(sizes=SIZES, psi0=ODDS, share=st.floats(0.0, 1.0), kind=st.sampled_from(["units", "events"]))
+@given(
+    sizes=SIZES, psi0=ODDS, share=st.floats(0.0, 1.0), kind=st.sampled_from(["units", "events"]),
+    faults=st.sampled_from(["any", "plain"]),
+)  # fmt: skip
 def test_inside_the_null_it_expects_at_most_one(
-    sizes: tuple[int, int, int], psi0: float, share: float, kind: str
+    sizes: tuple[int, int, int], psi0: float, share: float, kind: str, faults: str
 ) -> None:
-    prior = evidence.priors(psi0, 3.0)
+    prior = evidence.priors(psi0, 3.0, faults)
     found, polls = rows(sizes, kind, prior)
     better = law(polls, math.log(psi0) - 4 * share, kind)
     worse = law(polls, math.log(3.0) + 4 * share, kind)

@@ -8,6 +8,7 @@ import pytest
 from bench.judge import delays, errors
 from bench.judge.regimes import regimes
 from bench.judge.watching import lower, passed, upper, watch, z_test
+from coalmine.judge.policy import load_policy
 
 
 @pytest.mark.parametrize("regime", errors.HEALTHY)
@@ -28,6 +29,17 @@ def test_faults_are_caught_near_the_information_limit(p_c: float, most: float) -
     found = watch(errors.policy(1.0), errors.faulty(p_c, runs=200, seed=12), runs=200)
     assert found.fired.all()
     assert found.canary.mean() < most * errors.LIMITS[p_c]
+
+
+def test_plain_faults_are_caught_sooner_by_a_policy_that_bets_against_them() -> None:
+    """The same streams; the judge that folds and the one that is measured have the same mixture (test_simulate)."""
+    plain = errors.policy(1.0, faults="plain")
+    means = [
+        watch(policy, errors.faulty(0.05, runs=200, seed=12), runs=200).canary.mean()
+        for policy in (errors.policy(1.0), plain)
+    ]
+    assert means[1] < 0.97 * means[0]
+    assert load_policy("").margins("errors").faults == "any"
 
 
 def test_a_release_at_both_margins_is_promoted_more_rarely_than_beta() -> None:

@@ -21,6 +21,7 @@ Counts = tuple[int, int, int, int] | NDArray[np.int64]
 
 GRID: Floats = np.arange(-160, 161, dtype=np.float64) * np.float64(0.05)
 POINTS = GRID.size + 2  # the grid, then exactly ln psi0, then exactly ln psiM
+_PLAIN = (0.4, 4.5)  # of ln psi above ln psi0: the faults that are neither weak nor near to an outage
 _SHORT = 256  # up to this many terms a product of matrices is cheapest
 _DEEPEST = -650.0  # ln of the least coefficient beside the greatest at which nothing that matters underflows
 _SMALL = 192  # up to this many terms the whole sum is cheaper than finding a window
@@ -41,11 +42,16 @@ class Priors:
 
 
 @lru_cache(maxsize=256)
-def priors(odds_ratio_rollback: float, odds_ratio_promote: float) -> Priors:
-    """The README's three mixtures, each normalised over the grid points that it covers."""
+def priors(odds_ratio_rollback: float, odds_ratio_promote: float, faults: str = "any") -> Priors:
+    """The three mixtures, each normalised over the grid points that it covers. `faults`: against which ones the first
+    of them bets. "any" is the one that reference values are of.
+    """
     low, high = math.log(odds_ratio_rollback), math.log(odds_ratio_promote)
     above, below = low + 1e-12 < GRID, high - 1e-12 > GRID
-    rollback = np.log(_normalised(np.exp(-(GRID[above] - low) / 1.5)))
+    beyond = GRID[above] - low
+    plain = ((beyond > _PLAIN[0]) & (beyond < _PLAIN[1])).astype(np.float64)
+    with np.errstate(divide="ignore"):
+        rollback = np.log(_normalised(plain if faults == "plain" else np.exp(-beyond / 1.5)))
     bell = _normalised(np.exp(-0.5 * (GRID[below] / 0.25) ** 2))
     promote = np.log(0.7 * bell + 0.3 / below.sum())
     band = np.log(_normalised(np.exp(-np.abs(GRID) / 1.5)))

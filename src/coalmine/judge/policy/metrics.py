@@ -16,13 +16,16 @@ Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][
 
 @dataclass(frozen=True, slots=True)
 class Margins:
-    """What the engine needs of one metric: two odds ratios, its tolerated bad rate, and the two error rates."""
+    """What the engine needs of one metric: two odds ratios, its tolerated bad rate, the two error rates, and against
+    which faults it bets.
+    """
 
     odds_ratio_rollback: float = 1.25
     odds_ratio_promote: float = 2.0
     tolerated_rate: float | None = 0.01
     alpha: float = 0.01
     beta: float = 0.05
+    faults: str = "any"
 
 
 class Role(StrEnum):
@@ -55,6 +58,9 @@ class MetricRules(Part):
     against: Against = Against.BASELINE
     odds_ratio_rollback: Annotated[float, Field(ge=1, le=100)] = 1.25
     odds_ratio_promote: Annotated[float, Field(gt=1, le=100)] = 2.0
+    faults: Annotated[
+        Literal["any", "plain"], Field(description="plain: odds ratios of 1.5 to 90 above odds_ratio_rollback alike")
+    ] = "any"
     tolerated_rate: Share | None = None
     poll_outcomes: Annotated[int, Field(ge=1, le=10_000, description="a poll waits for this many in each arm")] = 10
 

@@ -80,6 +80,7 @@ class Policy(Part):
                 tolerated_rate=metric.tolerated_rate,
                 alpha=self.alpha,
                 beta=self.beta,
+                faults=metric.faults,
             )
             for name, metric in self.metrics.items()
         }
