@@ -12,6 +12,7 @@ from pathlib import Path
 from coalmine.errors import Broken
 
 _STOP_SECONDS = 20.0
+_STARTED: list[subprocess.Popen[bytes]] = []  # they may outlive whoever started them, which Python would warn of
 
 
 class Daemon:
@@ -37,6 +38,7 @@ class Daemon:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.log.parent
             )
+        _STARTED.append(self._child)
         self._file.write_text(f"{self._child.pid} {_started(self._child.pid)}\n")
 
     def pid(self) -> int | None:

@@ -29,13 +29,13 @@ kind: Kustomization
 resources: [../bench]
 components: [../../../../components/gpu, ../../../../components/zones]
 """
-QUOTA = f"""
+QUOTA = """
 patches:
   - patch: |-
       apiVersion: v1
       kind: ResourceQuota
-      metadata: {{name: tenant, namespace: {NAME}}}
-      spec: {{hard: {{requests.nvidia.com/gpu: "4"}}}}
+      metadata: {name: tenant}
+      spec: {hard: {requests.nvidia.com/gpu: "4"}}
 """
 
 
