@@ -31,8 +31,9 @@ def stage(platform: Platform) -> Iterator[Stage]:
         made = Stage(platform, builder)
         if not made.look().phase:
             made.push(made.make())
-        made.until_phase("Initialized", "Succeeded", "Failed")
-        made.until_settled()
+            made.until_phase("Initialized")
+            made.until_settled()
+        # What a run that was ended left on its way is superseded by the first push.
         yield made
 
 
