@@ -17,6 +17,7 @@ from coalmine.errors import Broken, Missing
 
 NAME = "coalmine-bench"
 ENGINES = "engines"  # below it; pods have a folder of their own beside
+_SHARES = 20 * 1024  # of the processor: of twenty programs, not of the one that the kernel takes a group for
 _PATIENCE = 30.0  # seconds; a killed process with much memory takes some
 
 
@@ -37,6 +38,8 @@ def make() -> None:
             for name in ("cpuset.cpus", "cpuset.mems"):  # empty at first, and then no process may enter
                 if (group / name).exists():
                     (group / name).write_text((group.parent / name).read_text())
+        if (top / NAME / "cpu.shares").exists():
+            (top / NAME / "cpu.shares").write_text(str(_SHARES))
 
 
 def inside(command: Sequence[str]) -> list[str]:
