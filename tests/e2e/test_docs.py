@@ -116,7 +116,7 @@ def test_the_curl_client_predicts_and_votes(reader: Reader) -> None:
 
 def test_the_python_client_predicts_and_votes(reader: Reader) -> None:
     """As documented, word for word."""
-    (client,) = blocks(CLIENTS, "python")
+    client, *_ = blocks(CLIENTS, "python")
     done = subprocess.run(
         [sys.executable, "-c", reader.here(client.text)],
         cwd=reader.settings.project,
@@ -132,7 +132,7 @@ def test_the_python_client_predicts_and_votes(reader: Reader) -> None:
 
 def test_the_javascript_client_predicts_and_votes(reader: Reader, tmp_path: Path) -> None:
     """As documented, word for word."""
-    (client,) = blocks(CLIENTS, "javascript")
+    client, *_ = blocks(CLIENTS, "javascript")
     (tmp_path / "vote.mjs").write_text(reader.here(client.text), encoding="utf-8")
     done = subprocess.run(
         ["node", str(tmp_path / "vote.mjs")],

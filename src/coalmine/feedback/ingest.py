@@ -108,7 +108,7 @@ def predictions(folder: Path) -> Read:
                 continue
             start = places.get(name, 0)
             whole = _whole_lines(path, start, left)
-            found += [_prediction(row) for row in map(parse, whole.splitlines(keepends=True)) if row is not None]
+            found += [prediction_row(row) for row in map(parse, whole.splitlines(keepends=True)) if row is not None]
             left -= len(whole)
             after[name] = start + len(whole)
         return frame(PREDICTIONS, found), after
@@ -171,7 +171,8 @@ def _whole_lines(path: Path, start: int, most: int) -> bytes:
     return data[:end]
 
 
-def _prediction(row: Prediction) -> dict[str, Any]:
+def prediction_row(row: Prediction) -> dict[str, Any]:
+    """A prediction as the lake keeps it."""
     label, score = row.output.get("label"), row.output.get("score")
     return {
         "id": row.id,
