@@ -12,6 +12,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from cluster.__main__ import app as bench
+from coalmine.steps.image import OWN
 from unit.docs.commands import command
 from unit.docs.test_pages import _wrong
 from unit.workflows.read import ROOT, Job, commands, files, jobs, scripts, workflow
@@ -55,6 +56,15 @@ def test_a_job_has_the_rights_it_needs_and_an_end(job: Job) -> None:
     assert {name for name, right in rights.items() if right == "write"} == WRITES.get(str(job), set())
     assert 0 < job.data["timeout-minutes"] <= 120
     assert re.fullmatch(r"ubuntu-[0-9]{2}\.[0-9]{2}", job.data["runs-on"])
+
+
+def test_a_tag_builds_every_image_of_our_own_that_a_cluster_names() -> None:
+    """And none of them is taken for a model's version."""
+    (job,) = [job for job in jobs() if str(job) == "images.yml:image"]
+    wanted = json.dumps(sorted(OWN))
+    (bento,) = [step for step in job.steps if step.get("name") == "the Bento of a model's version"]
+    assert f"'{wanted}'" in job.data["strategy"]["matrix"]["wanted"]
+    assert f"!contains(fromJSON('{wanted}'), matrix.wanted)" in bento["if"]
 
 
 @pytest.mark.parametrize("job", jobs(), ids=str)
