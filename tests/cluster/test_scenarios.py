@@ -237,7 +237,10 @@ def test_a_tenants_application_makes_nothing_in_anothers_namespace(stage: Stage)
 
 
 def test_an_edit_of_the_live_canary_is_undone(stage: Stage) -> None:
+    """Two generations later it is as in git: the edit was one, undoing it the other."""
+    before = stage.kubectl.get("canary", MODEL)["metadata"]["generation"]
     stage.kubectl.run("patch", "canary", MODEL, "--type=merge", "--patch", '{"spec":{"analysis":{"threshold":1}}}')
+    until(lambda: stage.kubectl.get("canary", MODEL)["metadata"]["generation"] >= before + 2, "the edit is answered")
     until(lambda: stage.kubectl.get("canary", MODEL)["spec"]["analysis"]["threshold"] == 30, "git's word stands again")
     stage.until_settled()
 
