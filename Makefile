@@ -8,7 +8,7 @@ UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint manifests types contracts unit slow bench bench-judge cluster-up cluster-down \
-  test-cluster locks clean
+  test-cluster test-infra locks clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ cluster-down: $(VENV)/dev.stamp ## end it, also after a crash, and leave nothing
 test-cluster: $(VENV)/dev.stamp ## the tests that need a cluster: KUBECONFIG's, else one brought up here
 	@test -n "$$KUBECONFIG" || $(BENCH) install
 	$(BIN)/python -m pytest -m cluster
+
+test-infra: $(VENV)/dev.stamp ## Pulumi's real engine over the stack kind, on KUBECONFIG's cluster; without one it says so
+	@$(BIN)/python tests/infra/run.py
 
 locks: $(VENV)/dev.stamp ## resolve anew within pyproject's bounds
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from coalmine import cli_cluster, cli_image, cli_judge, cli_lake, cli_lint, output
+from coalmine import cli_backup, cli_cluster, cli_image, cli_judge, cli_lake, cli_lint, output
 from coalmine.cli_forge import forge_app
+from coalmine.cli_infra import infra_app
 from coalmine.cli_services import feedback_app, judge_app
 from coalmine.errors import BadInput, CoalmineError
 from coalmine.settings import Settings, load
@@ -33,6 +34,7 @@ feedback_app.command("export")(cli_lake.feedback_export)
 app.add_typer(cli_lake.lake_app, name="lake")
 app.add_typer(cli_image.image_app, name="image")
 app.add_typer(forge_app, name="forge")
+app.add_typer(infra_app, name="infra")
 
 _given: dict[str, Any] = {}
 
@@ -260,6 +262,9 @@ app.command()(cli_judge.plan)
 app.command()(cli_image.check)
 app.command()(cli_lint.lint)
 app.command()(cli_cluster.closer)
+app.command()(cli_backup.backup)
+app.command()(cli_backup.verify_backup)
+app.command()(cli_backup.restore)
 
 
 def _options(given: list[str] | None) -> Mapping[str, object]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from coalmine import errors
 from coalmine.edge import render
+from coalmine.infra import config, policies
 from coalmine.judge import hooks
 from coalmine.judge.policy import KINDS, Policy
 from coalmine.records import Outcome
@@ -116,3 +117,24 @@ def test_each_field_of_a_canary_is_told(model: type[BaseModel]) -> None:
 def test_each_type_of_hook_of_the_schema_is_told() -> None:
     """The CRD's own list."""
     assert all(f"`{kind}`" in text("canary.md") for kind in get_args(schema.HookType) if kind)
+
+
+INFRA = [("", config.Stack), ("pool.", config.Pool), ("tenant.", config.Tenant), ("database.", config.Database)]
+
+
+@pytest.mark.parametrize(("prefix", "model"), INFRA)
+def test_each_key_of_a_stacks_file_has_its_row_and_default(prefix: str, model: type[BaseModel]) -> None:
+    """What has no default is required."""
+    for key, field in model.model_fields.items():
+        if key == "name" and model is config.Stack:
+            continue  # the file's own name
+        found = row(text("infra.md"), f"{prefix}{key}")
+        if field.is_required():
+            assert "| required |" in found
+        elif not isinstance(field.default, BaseModel):
+            shown = f'"{field.default}"' if isinstance(field.default, str) else str(field.default)
+            assert f"`{shown}`" in found, key
+
+
+def test_each_policy_on_infrastructure_has_its_row() -> None:
+    assert all(f"| `{rule}` |" in text("infra.md") for rule in policies.RULES)
