@@ -11,8 +11,9 @@ import json
 import logging
 import runpy
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,12 @@ class _Monitor(pulumi_mocks.MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's own name
         if request.type != "pulumi:pulumi:Stack":
             self.seen.append(_resource(request))
-        return super().RegisterResource(request)  # type: ignore[no-untyped-call]  # Pulumi's
+        with _loop_of_thread():
+            return super().RegisterResource(request)  # type: ignore[no-untyped-call]  # Pulumi's
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - gRPC's own name
+        with _loop_of_thread():
+            return super().Invoke(request)  # type: ignore[no-untyped-call]  # Pulumi's
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's own name
         if request.urn.split("::")[2] == "pulumi:pulumi:Stack":  # a part's begins with it
@@ -150,8 +156,28 @@ def _run(folder: Path, stack: str, values: Mapping[str, Any], monitor: _Monitor)
         pulumi.runtime.set_all_config(dict(values), [SEED])
         loop.run_until_complete(run_in_stack(lambda: _program(folder)))
     finally:
+        _end(loop)
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """Nothing of a run is left, also where the program failed with much still under way."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_default_executor())
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@contextmanager
+def _loop_of_thread() -> Iterator[None]:
+    """Pulumi's mocks answer in threads and give each a loop that nobody closes: here it is closed."""
+    yield
+    if threading.current_thread() is not threading.main_thread():
+        with suppress(RuntimeError):  # this answer needed none
+            asyncio.get_event_loop_policy().get_event_loop().close()
         asyncio.set_event_loop(None)
-        loop.close()
 
 
 def _program(folder: Path) -> None:

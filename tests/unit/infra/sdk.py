@@ -27,8 +27,8 @@ def classes() -> dict[str, type]:
 
 
 def typed(one: Resource) -> bool:
-    """Whether it has a class of its own: neither a part of the program nor a provider."""
-    return one.custom and "providers" not in one.type
+    """Whether it has a class of its own: no part of the program, no provider, no kind that a CRD brings."""
+    return one.custom and "providers" not in one.type and ".io/v1alpha1" not in one.type
 
 
 def mistakes(one: Resource) -> list[str]:

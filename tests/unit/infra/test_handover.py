@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from cluster.engines import binary
 from coalmine.infra import handover
 from coalmine.infra.handover import Values
-from coalmine.lint import kustomize
+from manifests import rendered
 
 ROOT = Path(__file__).parents[3]
 GIT = "https://forge.test/team/models.git"
@@ -24,21 +24,24 @@ def values(**more: Any) -> Values:
     )
 
 
-def built(folder: str, patches: list[dict[str, object]], tmp_path: Path) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree, with a release in each environment."""
+    return rendered.tree(tmp_path_factory.mktemp("tree"))
+
+
+def built(root: Path, folder: str, patches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A folder of the tree with patches over it, as Argo CD would build it."""
-    (tmp_path / "over").mkdir()
-    (tmp_path / "tree").symlink_to(ROOT / "gitops")
+    over = Path(tempfile.mkdtemp(dir=root))
     made: dict[str, Any] = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-    made |= {"resources": [f"../tree/{folder}"], "patches": patches}
-    (tmp_path / "over" / "kustomization.yaml").write_text(yaml.safe_dump(made))
-    program = kustomize.find(str(binary("kustomize")))
-    text = program.build(tmp_path / "over", folder)
-    return [one for one in yaml.safe_load_all(text) if one]
+    made |= {"resources": [f"../gitops/{folder}"], "patches": patches}
+    (over / "kustomization.yaml").write_text(yaml.safe_dump(made))
+    return list(rendered.build(root, over.name))
 
 
-def test_the_tree_is_read_from_where_the_stack_says(tmp_path: Path) -> None:
+def test_the_tree_is_read_from_where_the_stack_says(root: Path) -> None:
     """No Application and no ApplicationSet names the example's repository any more."""
-    found = built("clusters/production", handover.patches(values()), tmp_path)
+    found = built(root, "clusters/production", handover.patches(values()))
     assert found
     assert "git.example.com" not in json.dumps(found)
     own = [one for one in found if one["metadata"].get("labels", {}).get("coalmine.dev/source") == "own"]
@@ -52,12 +55,11 @@ def inner(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return dict(source["kustomize"])
 
 
-def test_a_domain_reaches_certificates_and_issuer(tmp_path: Path) -> None:
+def test_a_domain_reaches_certificates_and_issuer(root: Path) -> None:
     """By the inner Application's own patches, over its own folder."""
     dns = {"cloudDNS": {"project": "example-ml"}}
-    outer = built("clusters/production", handover.patches(values(dns=dns)), tmp_path)
-    (tmp_path / "second").mkdir()
-    found = built("clusters/production/certificates", inner(outer, "certificates")["patches"], tmp_path / "second")
+    outer = built(root, "clusters/production", handover.patches(values(dns=dns)))
+    found = built(root, "clusters/production/certificates", inner(outer, "certificates")["patches"])
     by = {(one["kind"], one["metadata"]["name"]): one["spec"] for one in found}
     assert by["Certificate", "coalmine"]["dnsNames"] == ["*.ml.test"]
     issuer = by["ClusterIssuer", "outside"]["acme"]
@@ -65,32 +67,30 @@ def test_a_domain_reaches_certificates_and_issuer(tmp_path: Path) -> None:
     assert issuer["solvers"] == [{"dns01": dns}]
 
 
-def test_a_model_is_served_under_its_own_name_of_the_domain(tmp_path: Path) -> None:
+def test_a_model_is_served_under_its_own_name_of_the_domain(root: Path) -> None:
     """The ApplicationSet's template fills in the model; here as it would for `sentiment`."""
-    outer = built("clusters/production", handover.patches(values()), tmp_path)
+    outer = built(root, "clusters/production", handover.patches(values()))
     patches = json.loads(
         json.dumps(inner(outer, "models")["patches"]).replace("{{index .path.segments 2}}", "sentiment")
     )
-    (tmp_path / "second").mkdir()
-    found = built("apps/sentiment/overlays/kind", patches, tmp_path / "second")
+    found = built(root, "apps/sentiment/overlays/kind", patches)
     by = {one["kind"]: one["spec"] for one in found if one["kind"] in {"Canary", "HTTPRoute"}}
     assert by["Canary"]["service"]["hosts"] == by["HTTPRoute"]["hostnames"] == ["sentiment.ml.test"]
 
 
-def test_stores_and_identities_reach_mlflow(tmp_path: Path) -> None:
+def test_stores_and_identities_reach_mlflow(root: Path) -> None:
     """PostgreSQL and buckets instead of a volume, and who the pod is in the cloud."""
     noted = {"mlflow": {"iam.gke.io/gcp-service-account": "mlflow@example-ml.iam.gserviceaccount.com"}}
-    outer = built("clusters/production", handover.patches(values(databases=True, annotations=noted)), tmp_path)
+    outer = built(root, "clusters/production", handover.patches(values(databases=True, annotations=noted)))
     told = inner(outer, "mlflow")
     assert told["components"] == ["../../../platform/mlflow/postgres"]
     assert (ROOT / "gitops/clusters/production/mlflow" / told["components"][0] / "kustomization.yaml").is_file()
-    (tmp_path / "second").mkdir()
-    found = built("clusters/production/mlflow", told["patches"], tmp_path / "second")
+    found = built(root, "clusters/production/mlflow", told["patches"])
     account = next(one for one in found if one["kind"] == "ServiceAccount")
     assert account["metadata"]["annotations"] == noted["mlflow"]
 
 
 @pytest.mark.parametrize("cluster", ["production", "kind", "bench"])
-def test_every_clusters_folder_can_be_told(cluster: str, tmp_path: Path) -> None:
+def test_every_clusters_folder_can_be_told(cluster: str, root: Path) -> None:
     """What is not there is left alone."""
-    assert built(f"clusters/{cluster}", handover.patches(values(databases=True)), tmp_path)
+    assert built(root, f"clusters/{cluster}", handover.patches(values(databases=True)))

@@ -26,7 +26,12 @@ ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "infra"
 STACKS = config.stacks(FOLDER)
 CLOUDS = [name for name in STACKS if name != "kind"]
-pytestmark = pytest.mark.timeout(300)  # the providers' packages are large, and the machine may be busy
+pytestmark = [
+    pytest.mark.timeout(300),  # the providers' packages are large, and the machine may be busy
+    pytest.mark.filterwarnings(
+        "ignore:.* has been deprecated in favor of:DeprecationWarning"
+    ),  # they warn of themselves
+]
 
 
 @cache

@@ -68,6 +68,7 @@ def names_of(run: rehearsal.Rehearsal) -> list[tuple[str, int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* has been deprecated in favor of:DeprecationWarning")
 @pytest.mark.timeout(900)
 @settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(mappings())
