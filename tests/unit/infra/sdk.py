@@ -36,7 +36,7 @@ def mistakes(one: Resource) -> list[str]:
     known = classes().get(one.type)
     if known is None:
         return [f"{one.type}: no such resource"]
-    # Some are called InitArgs, where a part of another resource has the plain name: take what the module itself defines.
+    # Some are called InitArgs, where another resource's part has the plain name: take what the module itself defines.
     defined = (value for name, value in vars(sys.modules[known.__module__]).items() if name.endswith("Args"))
     own = {f"{known.__name__}Args", f"{known.__name__}InitArgs"}
     inputs = next((found for found in defined if found.__module__ == known.__module__ and found.__name__ in own), None)
