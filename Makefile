@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint manifests types contracts unit slow bench bench-judge cluster-up cluster-down \
-  test-cluster test-infra locks clean
+.PHONY: help install demo test lint manifests types contracts unit slow bench bench-judge bench-lake cluster-up \
+  cluster-down test-cluster test-infra locks clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ bench: $(VENV)/dev.stamp ## measure, and write docs/benchmarks.md
 
 bench-judge: $(VENV)/dev.stamp ## the judge on seeded streams, and write docs/judge-benchmarks.md
 	$(BIN)/python tests/bench/judge/run.py
+
+bench-lake: $(VENV)/dev.stamp ## feedback, capture and the lake's join, and write docs/lake-benchmarks.md
+	$(BIN)/python tests/bench/bench_lake.py
 
 # A real Kubernetes on this machine, in tests/cluster. The first run builds its engines: some twenty minutes on two quiet cores.
 BENCH := PYTHONPATH=tests $(BIN)/python -m cluster
