@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coalmine import cli_backup, cli_cluster, cli_image, cli_judge, cli_lake, cli_lint, output
+from coalmine import cli_backup, cli_cluster, cli_drift, cli_image, cli_judge, cli_lake, cli_lint, output
 from coalmine.cli_forge import forge_app
 from coalmine.cli_infra import infra_app
 from coalmine.cli_services import feedback_app, judge_app
@@ -140,6 +140,9 @@ def collect(domain: Domains = None, votes: Votes = True) -> None:
     made = step(here, domains=domain or (), votes=here.feedback_database if votes else None)
     handover.leave(here, made)
     output.show(made, lines=[f"{made.rows:,} rows from {', '.join(made.sources)}, digest {made.digest[:12]}"])
+
+
+app.command()(cli_drift.validate)
 
 
 @app.command()

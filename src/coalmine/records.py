@@ -51,6 +51,34 @@ class Dataset:
     sources: tuple[str, ...]
 
 
+class Found(StrEnum):
+    """What a look at data or at a signal says. "No data" is neither good nor bad, and never a number."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NO_DATA = "no data"
+
+
+@dataclass(frozen=True, slots=True)
+class DataCheck:
+    """One check of training data: its value against its bound, in a sentence, and where to look."""
+
+    name: str
+    found: Found
+    value: float
+    bound: float
+    what: str
+    look_at: tuple[str, ...] = ()  # numbers of rows, entities, users: never a text
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A dataset that may be trained on: no check failed."""
+
+    dataset: Dataset
+    checks: tuple[DataCheck, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A trained model in MLflow's tracking store, not yet in the registry."""

@@ -1,4 +1,4 @@
-"""The steps from data to a built Bento: collect, train, evaluate, register, package; each a function and a command.
+"""The steps from data to a Bento: collect, validate, train, evaluate, register, package; each a function and a command.
 
 Records in, records out. Puts nothing into production: no alias `champion`, no release file, no push.
 """

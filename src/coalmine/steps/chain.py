@@ -14,6 +14,7 @@ from coalmine.steps.evaluate import evaluate
 from coalmine.steps.package import package, refuse_dirty
 from coalmine.steps.register import register
 from coalmine.steps.train import train
+from coalmine.steps.validate import validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,15 @@ class Wish:
 
 
 def retrain(settings: Settings, wish: Wish, *, tell: Callable[[str], None] = lambda _: None) -> Release:
-    """Collect, train, evaluate, register and package; `tell` hears one sentence after each.
+    """Collect, validate, train, evaluate, register and package; `tell` hears one sentence after each.
 
     Raises: what the steps raise; a tree with uncommitted changes is refused before anything is trained.
     """
     refuse_dirty(settings.project, settings.state)
     dataset = collect(settings, domains=wish.domains, votes=wish.votes)
     tell(f"collected {dataset.rows:,} rows from {', '.join(dataset.sources)} ({dataset.digest[:12]})")
+    checked = validate(settings, dataset, votes=wish.votes)
+    tell(f"validated: {len(checked.checks)} checks, none failed")
     candidate = train(settings, dataset, seed=wish.seed, options=wish.options)
     tell(f"trained: run {candidate.run_id[:12]}")
     evaluation = evaluate(settings, candidate, override=wish.override)
