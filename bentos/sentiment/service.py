@@ -17,6 +17,8 @@ from coalmine.errors import BadInput
 from coalmine.release import manifest
 from coalmine.release.answer import SKETCH, SKETCH_ENVIRONMENT, Answering
 from coalmine.release.drill import Output
+from coalmine.release.stages import transformed
+from coalmine.tracing import stage
 
 MODEL = Path(__file__).parent / "model"
 LONGEST = 5000  # characters of one text
@@ -78,12 +80,13 @@ class Sentiment:
 
         pipeline = joblib.load(MODEL / "pipeline.joblib")
 
-        transform, classify = pipeline[:-1].transform, pipeline[-1].predict_proba
+        classify = pipeline[-1].predict_proba
         sketch = sketching(pipeline) if os.environ.get(SKETCH_ENVIRONMENT) == "1" else None
 
         def score(texts: list[str]) -> list[Output]:
-            features = transform(texts)
-            shares = classify(features)[:, 1].tolist()
+            features = transformed(pipeline, texts)
+            with stage("model"):
+                shares = classify(features)[:, 1].tolist()
             outputs: list[Output] = [
                 {"label": "positive" if p >= 0.5 else "negative", "score": round(p, 6)} for p in shares
             ]

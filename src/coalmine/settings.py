@@ -61,6 +61,8 @@ class Settings(BaseModel):
     tenants: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], ...] = ()
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s]+$")], ...] = ()  # pages that may send feedback
     certificate: Path | None = None  # your own instead of the local CA's: a PEM (chain, then key), or certbot's folder
+    otlp_endpoint: str = ""  # where spans are sent by OTLP/HTTP; empty: nothing is traced
+    trace_percent: int = Field(default=100, ge=1, le=100)  # of the requests without a traceparent of their own
     mlflow_uri: str = ""  # a tracking server elsewhere; empty: SQLite in the state folder
     lake: str = ""  # s3://bucket/prefix, or a folder; empty: `lake` in the state folder
 

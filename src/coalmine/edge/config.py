@@ -80,6 +80,7 @@ class EdgeConfig:
     errors_to: Path | None = None  # instead of a file beside the other logs
     probe_port: int = 0  # a pod's: /livez and /readyz of the one arm; with it goes the next
     metrics_port: int = 0
+    trace_percent: int = 0  # of the requests that come without a traceparent, which one is made for and recorded
     body_buffer: str = field(init=False, default="64k")
 
     def __post_init__(self) -> None:
@@ -141,6 +142,7 @@ def from_settings(
         user_salt=user_salt,
         user=user,
         acme=settings.acme,
+        trace_percent=settings.trace_percent if settings.otlp_endpoint else 0,
     )
 
 
@@ -182,6 +184,7 @@ def _check_names(config: EdgeConfig) -> None:
         ),
         ("fixed", config.fixed is None or _fixed(config.fixed), "letters, digits, `.`, `_` and `-` only"),
         ("probe_port", not config.probe_port or config.fixed is not None, "probes are of one arm: only in a pod"),
+        ("trace_percent", 0 <= config.trace_percent <= 100, "0 to 100"),
         ("probe_port", bool(config.probe_port) == bool(config.metrics_port), "both ports, or neither"),
         ("blue", _ADDRESS.match(config.blue) is not None, "host:port"),
         ("green", config.fixed is not None or _ADDRESS.match(config.green) is not None, "host:port"),

@@ -73,6 +73,7 @@ def config(given: argparse.Namespace) -> EdgeConfig:
         trusted_proxies=tuple(given.trusted_proxy or ()),
         fixed=Fixed(arm(given.model, given.workload), str(ReleaseId.parse(given.release))),
         mounted_secret=True,
+        trace_percent=given.trace_percent,
     )
 
 
@@ -94,6 +95,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     reader.add_argument("--timeout-seconds", type=int, default=10, help="of a prediction")
     reader.add_argument("--body-limit", default="64k")
     reader.add_argument("--rate-per-second", type=int, default=2000, help="of one client address")
+    reader.add_argument("--trace-percent", type=int, default=0, help="of the requests that bring no traceparent")
     reader.add_argument(
         "--trusted-proxy",
         action="append",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
+import os
 import signal
 import sqlite3
 import sys
@@ -30,6 +32,7 @@ from coalmine.feedback.events import Refusal, read_event
 from coalmine.feedback.store import Added, FeedbackStore
 from coalmine.records import Event
 from coalmine.release.batching import Batcher, Overloaded
+from coalmine.tracing import Tracing, tracing
 
 LARGEST_BODY = 8192
 _LOG = logging.getLogger("coalmine.feedback")
@@ -42,8 +45,16 @@ _SAID = {
 class FeedbackApi:
     """The routes around one store."""
 
-    def __init__(self, store: FeedbackStore, *, key: bytes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: FeedbackStore,
+        *,
+        key: bytes,
+        clock: Callable[[], float] = time.time,
+        traces: Tracing | None = None,
+    ) -> None:
         self._key = key
+        self._traces = traces
         self._clock = clock
         self._batcher: Batcher[Event, Added] = Batcher(store.add_all, most=256, queue=4096, name="feedback-writer")
         self._registry = CollectorRegistry()
@@ -86,8 +97,11 @@ class FeedbackApi:
                     raise Refusal(413, f"the body is longer than {LARGEST_BODY} bytes")
         except ClientDisconnect:
             raise Refusal(400, "the client hung up") from None
+        began = time.time_ns()
         event = read_event(bytes(parts), key=self._key, now=self._clock())
         added = (await self._batcher.ask([event]))[0]
+        if self._traces is not None:
+            _trace(self._traces, bytes(parts), event, key=self._key, began=began, added=added)
         if added in _SAID:
             raise Refusal(*_SAID[added])
         if added is Added.STORED:
@@ -102,13 +116,30 @@ class FeedbackApi:
 
     def close(self) -> None:
         self._batcher.close()
+        if self._traces is not None:
+            self._traces.close()
+
+
+def _trace(traces: Tracing, body: bytes, event: Event, *, key: bytes, began: int, added: Added) -> None:
+    """A span in the trace of the prediction that the event is on: the token names it, signed."""
+    signed = token.verify(json.loads(body)["prediction_id"], key=key)
+    span = traces.begin("POST /feedback", f"00-{signed.trace}-01", at=began)
+    if span is not None:
+        span.set(prediction__id=event.prediction, feedback__added=str(added))
+        traces.child(span, "write", began, time.time_ns())
+        traces.end(span, status=_SAID[added][0] if added in _SAID else 200)
 
 
 def application(
-    store: FeedbackStore, *, key: bytes, clock: Callable[[], float] = time.time, origins: Sequence[str] = ()
+    store: FeedbackStore,
+    *,
+    key: bytes,
+    clock: Callable[[], float] = time.time,
+    origins: Sequence[str] = (),
+    traces: Tracing | None = None,
 ) -> Starlette:
     """The ASGI application; closes `store` at its end. `origins`: whose pages' scripts may read the answers."""
-    api = FeedbackApi(store, key=key, clock=clock)
+    api = FeedbackApi(store, key=key, clock=clock, traces=traces)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -141,7 +172,7 @@ def serve(
     secret = token.read_key(key)
     store = FeedbackStore(database, votes_per_hour=votes_per_hour)
     config = uvicorn.Config(
-        application(store, key=secret, origins=origins),
+        application(store, key=secret, origins=origins, traces=tracing("coalmine-feedback", os.environ)),
         host=host,
         port=port,
         loop="uvloop",

@@ -7,6 +7,9 @@ of a prediction, and with it the ramp step, follows from the id alone. A token i
 
 or, for a tenant other than `default`, <uuid>.<release id>.<tenant>.<signature> with a key of the tenant's own, derived
 from the installation's. So feedback is accepted without a look-up, and nobody votes on what they were not served.
+
+Where the prediction was traced, `T<trace id>-<span id>` stands before the signature, signed with the rest: the vote
+goes on in that trace, and nobody adds to a trace of somebody else's.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ _SIGNATURE_BYTES = 16
 DEFAULT_TENANT = "default"
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
+_TRACE = re.compile(r"T([0-9a-f]{32}-[0-9a-f]{16})\Z")  # no tenant has capitals
 _REMEDY = "send back the prediction_id of an answer of POST /predict, unchanged"
 
 
@@ -40,6 +44,7 @@ class Signed:
     prediction: str
     release: ReleaseId
     tenant: str = DEFAULT_TENANT
+    trace: str = ""  # "<trace id>-<span id>" of the prediction, where it was traced
 
     @property
     def predicted_at(self) -> float:
@@ -81,11 +86,13 @@ def predicted_at(prediction: str) -> float:
     return int(prediction[:8] + prediction[9:13], 16) / 1000
 
 
-def sign(prediction: str, release: str, *, key: bytes, tenant: str = DEFAULT_TENANT) -> str:
-    """The token for `prediction` as answered by `release` (a release id's text) to somebody of `tenant`."""
+def sign(prediction: str, release: str, *, key: bytes, tenant: str = DEFAULT_TENANT, trace: str = "") -> str:
+    """The token for `prediction` as answered by `release` (a release id's text) to somebody of `tenant`, in `trace`."""
     message = f"{prediction}.{release}"
     if tenant != DEFAULT_TENANT:
         message, key = f"{message}.{tenant}", _of_tenant(key, tenant)
+    if trace:
+        message = f"{message}.T{trace}"
     return f"{message}.{_signature(message, key)}"
 
 
@@ -97,6 +104,9 @@ def verify(token: str, *, key: bytes) -> Signed:
         BadInput: no token at all.
     """
     parts = token.split(".")
+    traced = _TRACE.match(parts[-2]) if len(parts) > 3 else None
+    if traced:
+        del parts[-2]
     if len(parts) not in (3, 4):
         raise BadInput(
             "a token has three parts, or four with a tenant, divided by dots", where="prediction_id", remedy=_REMEDY
@@ -111,10 +121,11 @@ def verify(token: str, *, key: bytes) -> Signed:
     if TENANT.match(tenant) is None:
         raise BadInput("its third part is no tenant", where="prediction_id", remedy=_REMEDY)
     # Compared as text: base64 has several spellings of the same bytes, and only ours is ours.
-    expected = sign(prediction, release, key=key, tenant=tenant)
+    trace = traced[1] if traced else ""
+    expected = sign(prediction, release, key=key, tenant=tenant, trace=trace)
     if not hmac.compare_digest(expected.encode(), token.encode("utf-8", "surrogatepass")):
         raise Refused("its signature is not ours", where="prediction_id", remedy=_REMEDY)
-    return Signed(prediction=prediction, release=parsed, tenant=tenant)
+    return Signed(prediction=prediction, release=parsed, tenant=tenant, trace=trace)
 
 
 @lru_cache(maxsize=256)

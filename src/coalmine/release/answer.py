@@ -24,6 +24,7 @@ from coalmine.release import manifest as manifests
 from coalmine.release.asker import Asker, Askers
 from coalmine.release.batching import Batcher, Overloaded
 from coalmine.release.drill import Drill, Output
+from coalmine.tracing import Tracing, recording, serving, tracing
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -67,6 +68,7 @@ class Answering:
         self._batch = batch
         self._queue = queue
         self._batcher: Batcher[str, Output] | None = None
+        self._tracing: Tracing | None = None
 
     def start(
         self,
@@ -95,7 +97,9 @@ class Answering:
         folder = environ.get(capture.ENVIRONMENT, "")
         keep_input = environ.get(KEEP_INPUT_ENVIRONMENT, "1") != "0"
         self._log = capture.PredictionLog(Path(folder), manifest.release, keep_input=keep_input) if folder else None
-        self._batcher = Batcher(score, most=self._batch, queue=self._queue, name="model")
+        self._tracing = tracing("coalmine-arm", environ)
+        work = score if self._tracing is None else recording(score)
+        self._batcher = Batcher(work, most=self._batch, queue=self._queue, name="model")
         # What is loaded now stays until the end: 200,000 objects that full collections need not walk (80 ms each).
         gc.collect()
         gc.freeze()
@@ -106,11 +110,14 @@ class Answering:
             batcher.close()
             if self._log is not None:
                 self._log.close()
+            if self._tracing is not None:
+                self._tracing.close()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise Broken("only HTTP is mounted here")
         started = time.perf_counter()
+        span = self._tracing.begin(f"POST {PATH}", _traceparent(scope)) if self._tracing is not None else None
         body: Mapping[str, object]
         try:
             body, first = await self._route(scope, receive, started=started)
@@ -120,6 +127,8 @@ class Answering:
         except Exception:  # noqa: BLE001 (any failure of a model: the client gets a sentence, the log the cause)
             _LOG.exception("prediction failed")
             status, headers, body = 500, [], {"error": "the model failed on this input; the service's log says how"}
+        if span is not None and self._tracing is not None:
+            self._tracing.end(span, status=status)
         payload = json.dumps(body, separators=(",", ":")).encode()
         spent = f"{(time.perf_counter() - started) * 1000:.1f}".encode()
         length = (b"content-length", str(len(payload)).encode())
@@ -157,7 +166,7 @@ class Answering:
                 raise Reply(500, "a drill: the release's fault error_rate")
             try:
                 async with asyncio.timeout(self._timeout):
-                    outputs = [self._drill.spoil(output) for output in await batcher.ask(items)]
+                    outputs = [self._drill.spoil(output) for output in await self._ask(batcher, items)]
             except TimeoutError:
                 raise Reply(504, f"no answer within {self._timeout:g} seconds") from None
             except Overloaded as error:
@@ -169,9 +178,23 @@ class Answering:
             return {"predictions": answers, "release": self._release, "model_version": self._manifest.version}, first
         return answers[0], first
 
+    async def _ask(self, batcher: Batcher[str, Output], items: list[str]) -> list[Output]:
+        span = serving()
+        if span is None or self._tracing is None:
+            return await batcher.ask(items)
+        asked = time.time_ns()
+        outputs = await batcher.ask(items)
+        self._tracing.batch(span, outputs[0], asked)
+        return outputs
+
     def _sign(self, item: str, output: Output, started: float, *, asker: Asker) -> dict[str, object]:
-        prediction, tenant = token.mint(), asker.tenant or token.DEFAULT_TENANT
-        signed = token.sign(prediction, self._release, key=self._key, tenant=tenant) if self._key else prediction
+        prediction, tenant, trace = token.mint(), asker.tenant or token.DEFAULT_TENANT, ""
+        if (span := serving()) is not None:
+            trace = span.trace
+            span.set(prediction__id=prediction, release=self._release, model_version=self._manifest.version)
+        signed = prediction
+        if self._key:
+            signed = token.sign(prediction, self._release, key=self._key, tenant=tenant, trace=trace)
         sketch = output.get(SKETCH)
         if sketch is not None:
             output = {name: value for name, value in output.items() if name != SKETCH}
@@ -193,6 +216,10 @@ class Answering:
             )
         version = self._manifest.version
         return {**output, "prediction_id": signed, "release": self._release, "model_version": version}
+
+
+def _traceparent(scope: Mapping[str, Any]) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), "")
 
 
 async def _read_body(receive: Receive) -> bytes:

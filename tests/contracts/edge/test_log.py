@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from coalmine.edge import process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contracts.edge.conftest import Rig
 
 SIGNATURE = "c2lnbmF0dXJlLXNlY3JldA"
@@ -121,3 +123,38 @@ def test_after_the_log_is_moved_away_nginx_goes_on_in_a_new_one(rig: Rig) -> Non
 def _children(pid: int) -> list[int]:
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:  # noqa: PTH123 - no file on a disk
         return [int(child) for child in stream.read().split()]
+
+
+def test_without_tracing_no_trace_is_made(rig: Rig) -> None:
+    """Off by default: nothing is minted, and what is no traceparent is not passed on."""
+    rig.split(100)
+    rig.ask()
+    rig.ask(headers={"traceparent": f"ff-{'1' * 32}-{'1' * 16}-01"})
+    assert [line["traceparent"] for line in rig.lines(at_least=2)] == ["", ""]
+
+
+def test_who_comes_without_a_trace_gets_one_and_the_log_has_it(start: Callable[..., Rig]) -> None:
+    """Where tracing is on. A client's own is passed on; one that is none is replaced."""
+    rig = start(trace_percent=100)
+    rig.split(100)
+    theirs = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+    for number, given in enumerate(("", "00-0-0-01", f"ff{theirs[2:]}", f"00-{'0' * 32}-00f067aa0ba902b7-01"), 1):
+        rig.ask(headers={"traceparent": given} if given else {})
+        line = rig.lines(at_least=number)[-1]
+        made = f"00-{line['id']}-{line['id'][:16]}-01"
+        assert line["traceparent"] == rig.green.seen[-1][1]["traceparent"] == made
+    rig.ask(headers={"traceparent": theirs})
+    assert rig.lines(at_least=5)[-1]["traceparent"] == rig.green.seen[-1][1]["traceparent"] == theirs
+
+
+def test_a_part_of_the_requests_is_traced(start: Callable[..., Rig]) -> None:
+    """Half of them by the flag, and each has a trace of its own."""
+    rig = start(trace_percent=50)
+    rig.split(100)
+    for _ in range(60):
+        rig.ask()
+    made = [line["traceparent"] for line in rig.lines(at_least=60)]
+    flags = [one[-2:] for one in made]
+    assert 5 < flags.count("01") < 55
+    assert flags.count("00") == 60 - flags.count("01")
+    assert len({one[3:35] for one in made}) == 60
