@@ -260,6 +260,7 @@ def report(wanted: Annotated[str, typer.Argument(help="a release id")]) -> None:
     output.show(found, lines=[str(found["sentence"]), str(found["html"])])
 
 
+app.command()(cli_drift.drift)
 app.command()(cli_judge.backtest)
 app.command()(cli_judge.plan)
 app.command()(cli_image.check)

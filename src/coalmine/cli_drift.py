@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,7 +20,7 @@ def validate(
     context: typer.Context,
     votes: Annotated[bool, typer.Option("--votes/--no-votes", help="check people's votes as well")] = True,
 ) -> None:
-    """Check the rows last collected: schema, ranges, missing, duplicates, balance, leakage, votes. Exit 3: it says where."""
+    """Check the rows last collected: schema, ranges, missing, duplicates, balance, leakage, votes. Exit 3 if bad."""
     from coalmine.records import Dataset
     from coalmine.steps import handover
     from coalmine.steps.validate import validate as step
@@ -27,3 +28,34 @@ def validate(
     here = _settings(context)
     made = step(here, handover.take(here, Dataset), votes=here.feedback_database if votes else None)
     output.show(made, lines=[f"{check.found:7}  {check.name}: {check.what}" for check in made.checks])
+
+
+def drift(
+    context: typer.Context,
+    texts: Annotated[
+        Path | None, typer.Option(help="look at this file instead: one text, or JSON object, a line")
+    ] = None,
+    reference_texts: Annotated[
+        Path | None, typer.Option(help="with --texts: against these; default: the model's held-out rows")
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="probability of any false alarm, for each tenant and reference")] = 0.05,
+    window: Annotated[int, typer.Option(help="rows that are judged together")] = 50,
+    reference: Annotated[int, typer.Option(help="rows of a release's first traffic that are the reference")] = 600,
+) -> None:
+    """Has what comes in, goes out, or is right changed? Exit 0 healthy, 10 alarm, 11 no data."""
+    import time
+
+    from coalmine.drift import reading, run
+    from coalmine.drift.health import EXIT_CODES, health, lines
+    from coalmine.drift.watch import Plan
+
+    here = _settings(context)
+    plan = run.check(Plan(alpha=alpha, window=window, reference=reference))
+    if texts is None:
+        found = run.examine(here, reading.open_lake(here), plan, now=time.time())
+    else:
+        rows, (known, fit) = reading.read_texts(texts), reading.reference(here, reference_texts)
+        tenant = run.of_texts(rows, known, fit, plan, name=texts.name)
+        found = health([tenant], made_at=time.time(), model=here.model, alpha=alpha)
+    output.show(found, lines=lines(found))
+    raise typer.Exit(EXIT_CODES[found.state])

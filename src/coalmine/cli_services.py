@@ -29,6 +29,7 @@ def judge_serve(
     replica_name: Annotated[str, typer.Option(help="this replica's own name; default: the host's")] = "",
     lease_seconds: Annotated[float, typer.Option(help="a silent replica's successor waits so long")] = 10.0,
     log_format: Annotated[str, typer.Option(help="json or console")] = "json",
+    drift: Annotated[Path | None, typer.Option(help="the folder in which `coalmine drift` leaves its page")] = None,
 ) -> None:
     """Answer Flagger's webhooks, until TERM. `up` starts it by itself."""
     given = dict(locals())

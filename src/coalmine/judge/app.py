@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
@@ -19,8 +20,11 @@ _ABOUT = "Judges canaries while they take traffic. Times are Unix seconds, evide
 _log = structlog.get_logger("coalmine.judge")
 
 
-def make_app(desk: Desk, *, tokens: Tokens | None = None, every: float = _EVERY) -> FastAPI:
-    """The app around a desk; its life is the app's life. Without tokens nobody may push or override."""
+def make_app(desk: Desk, *, tokens: Tokens | None = None, every: float = _EVERY, drift: Path | None = None) -> FastAPI:
+    """The app around a desk; its life is the app's life. Without tokens nobody may push or override.
+
+    `drift`: where `coalmine drift` leaves its page.
+    """
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -39,7 +43,7 @@ def make_app(desk: Desk, *, tokens: Tokens | None = None, every: float = _EVERY)
     app.include_router(routes_write.overrides(desk, known))
     app.include_router(routes_push.router(desk, known))
     app.include_router(routes_write.policies())
-    app.include_router(routes.about(desk))
+    app.include_router(routes.about(desk, drift=drift))
     reports.add(app, desk)
     return app
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pathlib
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -67,7 +68,7 @@ def analyses(desk: Desk) -> APIRouter:
     return router
 
 
-def about(desk: Desk) -> APIRouter:
+def about(desk: Desk, *, drift: pathlib.Path | None = None) -> APIRouter:
     """The judge itself: its health, its series, its page."""
     router = APIRouter(tags=["judge"])
 
@@ -100,8 +101,29 @@ def about(desk: Desk) -> APIRouter:
         status, body = await asyncio.to_thread(prometheus.query, desk, text)
         return JSONResponse(body, status)
 
+    if drift is not None:
+        _drift(router, drift)
+
     @router.get("/", response_class=HTMLResponse)
     def index() -> Response:
-        return HTMLResponse(page.render())
+        return HTMLResponse(page.render(drift=drift is not None))
 
     return router
+
+
+def _drift(router: APIRouter, folder: pathlib.Path) -> None:
+    """What `coalmine drift` left in `folder` at its last look; its own files, and nothing by a client's name."""
+
+    def left(name: str, kind: str) -> Response:
+        try:
+            return Response((folder / name).read_bytes(), media_type=kind, headers={"Cache-Control": "no-store"})
+        except FileNotFoundError:
+            return PlainTextResponse("nobody has looked yet: `coalmine drift` does\n", 404)
+
+    @router.get("/drift", response_class=HTMLResponse, include_in_schema=False)
+    def drift_page() -> Response:
+        return left("index.html", "text/html")
+
+    @router.get("/drift/metrics", response_class=PlainTextResponse, include_in_schema=False)
+    def drift_metrics() -> Response:
+        return left("metrics.prom", prometheus.CONTENT_TYPE)

@@ -36,6 +36,7 @@ class Options:
     replica_name: str = ""
     lease_seconds: float = SECONDS
     log_format: logs.Format = "json"
+    drift: Path | None = None  # where `coalmine drift` leaves its page
 
 
 def options(*, log_format: str, **given: Any) -> Options:
@@ -89,7 +90,7 @@ def serve(given: Options) -> None:
         lease=(given.replica_name, given.lease_seconds),
     )
     uvicorn.run(
-        make_app(desk, tokens=tokens),
+        make_app(desk, tokens=tokens, drift=given.drift),
         host=given.host,
         port=given.port,
         log_config=None,

@@ -46,9 +46,15 @@ _CLOSER = (
     "coalmine_closer_looks_total coalmine_closer_last_list_seconds coalmine_closer_watch_breaks_total "
     "coalmine_closer_leads"
 )
+_DRIFT = (
+    "coalmine_drift_state coalmine_drift_log_e coalmine_drift_log_threshold coalmine_drift_rows "
+    "coalmine_drift_tenant_state coalmine_drift_last_look_seconds coalmine_process_cpu_seconds_total "
+    "coalmine_process_resident_bytes coalmine_process_restarts"
+)
 EXACT = {
     "the judge": _JUDGE,
     "the closer": _CLOSER,
+    "drift's looks": _DRIFT,
     "the feedback service": "coalmine_feedback_requests_total coalmine_feedback_events_total",
     "the prediction log": "coalmine_predictions_logged_total coalmine_predictions_dropped_total",
     "Flagger": _FLAGGER,

@@ -38,6 +38,7 @@ class _Starts:
 
     tenant: tuple[str, str]
     count: int = 0
+    restarts: int = 0  # all of them; `count` begins anew after a steady while
     last: float = 0.0
 
     @property
@@ -79,6 +80,7 @@ class LocalArms:
             raise BadInput(
                 f"{release} is not known here", remedy=f"package it here: coalmine package {release.version}"
             )
+        starts.restarts += starts.count > 0
         starts.count = 1 if time.time() - starts.last > STEADY else starts.count + 1
         starts.last = time.time()
         self._start(slot, known, faults)
@@ -124,7 +126,7 @@ class LocalArms:
         self._children[record.pid] = child
 
     def _start(self, slot: Slot, release: Release, faults: str) -> None:
-        marks = {"release": str(release.id), "faults": faults}
+        marks = {"release": str(release.id), "faults": faults, "restarts": str(self._starts[slot].restarts)}
         spare = process.read(self.folder, SPARE)
         if spare is not None and process.alive(spare) and self._order(spare, slot, release, faults):
             record = process.rename(self.folder, spare, name=_name(slot), marks=marks)

@@ -16,6 +16,7 @@ from coalmine.local.supervisor import Part
 from coalmine.release.answer import KEEP_INPUT_ENVIRONMENT, KEY_ENVIRONMENT, SKETCH_ENVIRONMENT, TIMEOUT_ENVIRONMENT
 from coalmine.release.asker import HEADER_ENVIRONMENT, TENANTS_ENVIRONMENT
 from coalmine.settings import Settings
+from coalmine.tracing import ENDPOINT_ENVIRONMENT
 
 # What a part may see of our environment: a token or a password in it is none of theirs.
 PASSED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV")
@@ -30,17 +31,26 @@ def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def arm_environment(settings: Settings) -> dict[str, str]:
     """What an arm gets on top: paths, never secrets themselves."""
-    return environment() | {
-        KEY_ENVIRONMENT: str(settings.feedback_key),
-        capture.ENVIRONMENT: str(settings.predictions),
-        KEEP_INPUT_ENVIRONMENT: "1" if settings.keep_input else "0",
-        TIMEOUT_ENVIRONMENT: str(settings.timeout_seconds),
-        SKETCH_ENVIRONMENT: "1" if settings.keep_sketch else "0",
-        HEADER_ENVIRONMENT: settings.tenant_header,
-        TENANTS_ENVIRONMENT: ",".join(settings.tenants),
-        "BENTOML_HOME": str(settings.bentoml_home),
-        "BENTOML_DO_NOT_TRACK": "True",
-    }
+    return (
+        environment()
+        | traced(settings)
+        | {
+            KEY_ENVIRONMENT: str(settings.feedback_key),
+            capture.ENVIRONMENT: str(settings.predictions),
+            KEEP_INPUT_ENVIRONMENT: "1" if settings.keep_input else "0",
+            TIMEOUT_ENVIRONMENT: str(settings.timeout_seconds),
+            SKETCH_ENVIRONMENT: "1" if settings.keep_sketch else "0",
+            HEADER_ENVIRONMENT: settings.tenant_header,
+            TENANTS_ENVIRONMENT: ",".join(settings.tenants),
+            "BENTOML_HOME": str(settings.bentoml_home),
+            "BENTOML_DO_NOT_TRACK": "True",
+        }
+    )
+
+
+def traced(settings: Settings) -> dict[str, str]:
+    """Where spans go; nothing where none are wanted."""
+    return {ENDPOINT_ENVIRONMENT: settings.otlp_endpoint} if settings.otlp_endpoint else {}
 
 
 def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
@@ -51,7 +61,7 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
         Part(
             "feedback",
             [*python, "coalmine.feedback.api", *_options(settings)],
-            env,
+            env | traced(settings),
         ),
         Part(
             "judge",
@@ -59,6 +69,7 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
                 *[*python, "coalmine.judge", "--port", str(ports.judge), "--database", str(settings.judge_database)],
                 *["--access-log", str(settings.access_log), "--feedback", str(settings.feedback_database)],
                 *["--policies", str(settings.policies), "--tokens", str(settings.judge_tokens)],
+                *["--drift", str(settings.state / "drift")],
                 *["--replica-name", "up"],  # always the same: started again, it waits for nobody's lease
             ],
             env,

@@ -43,6 +43,7 @@ class Part:
 class _Life:
     started: float = 0.0
     failures: int = 0
+    restarts: int = 0  # all of them; its record carries the number past our own death
     not_before: float = 0.0
 
 
@@ -68,6 +69,7 @@ class Supervisor:
             elif record is not None:
                 process.stop(record)  # what it has left behind, such as workers that hold its port
                 process.forget(self.folder, part.name)
+                life.restarts = int(record.marks.get("restarts", "0")) + 1
                 self._died(part, life)
             if part.name not in hold and time.monotonic() >= life.not_before:
                 self._start(part, life)
@@ -79,7 +81,7 @@ class Supervisor:
             command=part.command,
             env=part.env,
             log=self.logs / f"{part.name}.log",
-            marks={"digest": part.digest},
+            marks={"digest": part.digest, "restarts": str(life.restarts)},
             end=part.end,
         )
         child.returncode = 0  # from here on its record is what counts; `process.alive` reaps it

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from coalmine.errors import BadInput
 from coalmine.records import DataCheck, Found
+from coalmine.steps.workload import Task
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,22 +58,26 @@ def load_checks(path: Path) -> Checks:
         raise BadInput(f"{field}: {first['msg']}", where=str(path), remedy=remedy) from error
 
 
-def schema(frame: pl.DataFrame, checks: Checks) -> list[DataCheck]:
+def schema(frame: pl.DataFrame, checks: Checks, *, task: Task = Task.CLASSIFICATION) -> list[DataCheck]:
     """Columns, types and ranges, by one pandera schema; all that is wrong at once."""
     import pandera.polars as pa  # noqa: PLC0415 (seconds to import: only where rows are checked)
     import polars as pl  # noqa: PLC0415 (as above)
     from pandera.errors import SchemaErrors  # noqa: PLC0415 (as above)
 
+    named = task is Task.CLASSIFICATION
+    label = pa.Check.isin([0.0, 1.0]) if named else pa.Check.in_range(-1e300, 1e300)  # no infinity, not "no number"
     wanted = pa.DataFrameSchema(
         {
             "text": pa.Column(pl.String, pa.Check.str_length(max_value=checks.longest), nullable=True),
-            "label": pa.Column(pl.Int64, pa.Check.isin([0, 1])),
+            "label": pa.Column(pl.Float64, label),
             "weight": pa.Column(pl.Float64, [pa.Check.gt(0), pa.Check.le(1)]),
             "domain": pa.Column(pl.String, pa.Check.str_length(min_value=1)),
             "entity": pa.Column(pl.String, nullable=True),
         },
         strict=True,
     )
+    if frame.schema.get("label") == pl.Int64:  # as Parquet keeps labels that are whole numbers
+        frame = frame.with_columns(pl.col("label").cast(pl.Float64))
     try:
         wanted.validate(frame, lazy=True)
     except SchemaErrors as error:
@@ -93,23 +98,29 @@ def _said(check: str, cases: list[dict[str, object]]) -> DataCheck:
 
 
 def rows(frame: pl.DataFrame, checks: Checks) -> list[DataCheck]:
-    """Missing values, duplicates and the labels' balance."""
+    """Missing values and duplicates."""
     import polars as pl  # noqa: PLC0415 (as above)
 
     numbered = frame.with_row_index("row")
     blank = pl.any_horizontal(pl.col("text", "entity").fill_null("").str.strip_chars().str.len_chars() == 0)
     again = ~pl.struct("text", "label", "domain").is_first_distinct()
-    found = [
+    return [
         _share("missing", numbered.filter(blank), len(frame), checks.missing, "rows without a text or an entity"),
         _share("duplicates", numbered.filter(again), len(frame), checks.duplicates, "rows that repeat an earlier one"),
     ]
+
+
+def balance(frame: pl.DataFrame, checks: Checks) -> DataCheck:
+    """The rarer label's share of the weight."""
+    import polars as pl  # noqa: PLC0415 (as above)
+
     by_label = {int(label): float(weight) for label, weight in frame.group_by("label").agg(pl.sum("weight")).rows()}
     total = sum(by_label.values())
     rare = min((by_label.get(label, 0.0), label) for label in (0, 1))
     value = rare[0] / total if total else 0.0
     verdict = Found.PASSED if value >= checks.minority else Found.FAILED
     words = f"label {rare[1]} has {value:.3f} of the weight, at least {checks.minority:g} is asked"
-    return [*found, DataCheck("balance", verdict, value, checks.minority, words)]
+    return DataCheck("balance", verdict, value, checks.minority, words)
 
 
 def _share(check: str, hits: pl.DataFrame, of: int, bound: float, what: str) -> DataCheck:
@@ -143,7 +154,7 @@ def contradictions(frame: pl.DataFrame, checks: Checks, *, domain: str) -> DataC
         return DataCheck("contradictions", Found.NO_DATA, float(len(learnt)), float(checks.votes), words)
     texts = learnt.group_by("entity").agg(pl.sum("weight").alias("all"), pl.max("weight").alias("most"))
     against = texts.with_columns((pl.col("all") - pl.col("most")).alias("against")).sort("against", "entity")
-    value = float(against["against"].sum() / against["all"].sum())
+    value = float(against["against"].sum()) / float(against["all"].sum())
     verdict = Found.PASSED if value <= checks.contradictions else Found.FAILED
     words = f"{value:.3f} of what people said is against the majority on the same text, at most {checks.contradictions}"
     worst = tuple(f"entity {name}" for name in against["entity"].tail(_SHOWN)) if verdict is Found.FAILED else ()

@@ -12,12 +12,10 @@ from coalmine.records import DataCheck, Dataset, Found, Validation
 from coalmine.settings import Settings
 from coalmine.steps import checks as checking
 from coalmine.steps.collect import FEEDBACK, fingerprint, read_rows
-from coalmine.steps.workload import EVALUATION, load_workload
+from coalmine.steps.workload import EVALUATION, Task, Workload, load_workload, task_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-_SHAPE = ("schema", "ranges")  # where these fail, nothing else can be counted
 
 
 def validate(settings: Settings, dataset: Dataset, *, votes: Path | None = None) -> Validation:
@@ -29,16 +27,20 @@ def validate(settings: Settings, dataset: Dataset, *, votes: Path | None = None)
         Missing: pandera or polars is not installed.
     """
     bounds = checking.load_checks(settings.project / "bentos" / settings.model / checking.FILE)
+    workload = load_workload(settings.project, settings.model)
+    task = task_of(workload)
     frame = _frame(dataset)
     try:
-        found = checking.schema(frame, bounds)
+        found = checking.schema(frame, bounds, task=task)
     except ImportError as error:  # no package is never "nothing wrong"
         raise _missing(error) from error
     if all(check.found is Found.PASSED for check in found):
         read_rows(dataset)  # the digest: these are the rows that the record names
         found += checking.rows(frame, bounds)
-        found.append(_leakage(settings, frame))
-        found.append(checking.contradictions(frame, bounds, domain=FEEDBACK))
+        found.append(_leakage(workload, frame))
+        if task is Task.CLASSIFICATION:  # numbers have no balance, and two of them need not contradict each other
+            found.append(checking.balance(frame, bounds))
+            found.append(checking.contradictions(frame, bounds, domain=FEEDBACK))
         if votes is not None:
             found.append(checking.flood(_users(votes), bounds))
     return _refuse(Validation(dataset, tuple(found)))
@@ -60,8 +62,7 @@ def _missing(error: ImportError) -> Missing:
     return Missing(f"the checks need {error.name}", remedy="pip install 'coalmine[lake]'")
 
 
-def _leakage(settings: Settings, frame: pl.DataFrame) -> DataCheck:
-    workload = load_workload(settings.project, settings.model)
+def _leakage(workload: Workload, frame: pl.DataFrame) -> DataCheck:
     held_out = workload.rows(workload.domains, split=EVALUATION)
     return checking.leakage(
         frame,

@@ -144,7 +144,32 @@ JUDGE = Board(
     (("Health", _HEALTH), ("Work", _WORK), ("Closer", _CLOSER)), per_canary=False,
 )  # fmt: skip
 
-BOARDS = {"canaries.json": CANARIES, "service.json": SERVICE, "judge.json": JUDGE}
+_SIGNAL = "{{model}} {{tenant}} {{signal}}"
+_DRIFT = (
+    Panel("Tenants", "The worst of each tenant's signals. No data is neither good nor bad.",
+          (("coalmine_drift_tenant_state == 1", "{{model}} {{tenant}} {{state}}"),), kind="stat", width=8, height=6),
+    Panel("Signals in alarm", "Since their reference.",
+          (('coalmine_drift_state{state="alarm"} == 1', _SIGNAL),), kind="stat", width=8, height=6),
+    Panel("Since the last look", "`coalmine drift` looks; an alert comes after two hours.",
+          (("time() - coalmine_drift_last_look_seconds", "{{model}}"),), unit="s", kind="stat", width=8, height=6),
+    Panel("Evidence of a change, against its threshold", "ln of the e-value less that of the threshold: at 0 an alarm.",
+          (("coalmine_drift_log_e - coalmine_drift_log_threshold", _SIGNAL),), colours=((0.0, "red"),), least=None),
+    Panel("Rows looked at", "Since the reference, by signal.", (("coalmine_drift_rows", _SIGNAL),)),
+)  # fmt: skip
+_PROCESSES = (
+    Panel("CPU", "Cores, with children. One machine only.",
+          (("rate(coalmine_process_cpu_seconds_total[1h])", "{{process}}"),), width=8),
+    Panel("Memory", "Resident, with children.", (("coalmine_process_resident_bytes", "{{process}}"),), unit="bytes",
+          width=8),
+    Panel("Restarts", "After an end by itself.", (("coalmine_process_restarts", "{{process}}"),), width=8),
+)  # fmt: skip
+
+DRIFT = Board(
+    "coalmine-drift", "Coalmine: drift and health", "Whether what comes in, goes out, or is right has changed.",
+    (("Drift", _DRIFT), ("Processes", _PROCESSES)), per_canary=False,
+)  # fmt: skip
+
+BOARDS = {"canaries.json": CANARIES, "drift.json": DRIFT, "service.json": SERVICE, "judge.json": JUDGE}
 
 
 def text(board: Board) -> str:

@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from coalmine.cluster.tally import Tally as CloserTally
+from coalmine.drift import metrics as drift
+from coalmine.drift.health import health
 from coalmine.feedback.api import FeedbackApi
 from coalmine.feedback.store import FeedbackStore
 from coalmine.judge.profiles import PROFILES
@@ -45,6 +47,11 @@ def test_the_judges_own_work() -> None:
 def test_the_closers() -> None:
     """All of them."""
     assert labels(CloserTally().registry) == table("closer")
+
+
+def test_the_looks_of_drift() -> None:
+    """All of them, whether anything was found or not."""
+    assert labels(drift.registry(health([], made_at=0.0, model="m", alpha=0.05))) == table("drift")
 
 
 def test_the_feedback_services(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from coalmine.steps import checks as checking
 from coalmine.steps.checks import Checks, load_checks
 from coalmine.steps.collect import FEEDBACK, store
 from coalmine.steps.validate import validate
-from coalmine.steps.workload import Row
+from coalmine.steps.workload import Row, Task
 
 ROOT = Path(__file__).parents[3]
 WORKLOAD = """
@@ -172,3 +172,20 @@ def test_without_the_package_it_is_missing_and_not_good(settings: Settings) -> N
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert "coalmine[lake]" in done.stdout
     assert Missing.exit_code == 4
+
+
+def test_a_predicted_number_has_no_balance_and_must_be_finite(settings: Settings) -> None:
+    folder = settings.project / "bentos" / "toy"
+    (folder / "workload.py").write_text(WORKLOAD.replace('("no", "yes")', "()"))
+    rows = [Row(f'{{"rooms": {n}}}', 1.5 * n, 1.0, "d", f"d/{n}") for n in range(40)]
+    made = store(settings.state / "datasets", rows, sources=("made",), task=Task.REGRESSION)
+    assert {check.name for check in validate(settings, made).checks} == {
+        "schema",
+        "ranges",
+        "missing",
+        "duplicates",
+        "leakage",
+    }
+    endless = [*rows, Row("{}", float("inf"), 1.0, "d", "d/x")]
+    with pytest.raises(Refused, match="ranges: "):
+        validate(settings, store(settings.state / "datasets", endless, sources=("made",), task=Task.REGRESSION))
