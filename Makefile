@@ -54,6 +54,7 @@ bench-judge: $(VENV)/dev.stamp ## the judge on seeded streams, and write docs/ju
 
 bench-lake: $(VENV)/dev.stamp ## feedback, capture and the lake's join, and write docs/lake-benchmarks.md
 	$(BIN)/python tests/bench/bench_lake.py
+
 bench-drift: $(VENV)/dev.stamp ## drift on each domain, and false alarms on held-out tweets; write docs/drift-benchmarks.md
 	$(BIN)/python tests/bench/bench_drift.py
 

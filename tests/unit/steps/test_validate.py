@@ -169,7 +169,7 @@ def test_without_the_package_it_is_missing_and_not_good(settings: Settings) -> N
         f"try: validate(s, Dataset({made.path!r}, {made.digest!r}, 40, 20, ()))\n"
         "except Missing as error: print(error.remedy)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=110, check=True)
     assert "coalmine[lake]" in done.stdout
     assert Missing.exit_code == 4
 
