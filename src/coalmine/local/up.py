@@ -78,6 +78,7 @@ def detached(settings: Settings) -> None:
     command = [sys.executable, "-m", "coalmine.cli", "--project", str(settings.project), "--state", str(settings.state)]
     began = time.time()
     env = environment() | {name: os.environ[name] for name in ("COALMINE_PORT_BASE",) if name in os.environ}
+    env["COALMINE_MODEL"] = settings.model  # it may be known from our environment alone
     # Not yet recorded as the controller: it does that itself once it holds the lock, which another may be quicker to.
     name = f"starting-{os.getpid()}"
     _, child = process.start(run_folder(settings), name, command=[*command, "up", "--quiet"], env=env, log=said)
