@@ -173,7 +173,7 @@ def _whole_lines(path: Path, start: int, most: int) -> bytes:
 
 def prediction_row(row: Prediction) -> dict[str, Any]:
     """A prediction as the lake keeps it."""
-    label, score = row.output.get("label"), row.output.get("score")
+    label, score = row.output.get("label"), row.output.get("score", row.output.get("value"))
     return {
         "id": row.id,
         "t": row.t,

@@ -24,23 +24,30 @@ _SKEW = 60.0  # seconds between the time in a prediction's id and that of its li
 _CORRECTED = pl.col("correction") != ""
 
 
-def labels(predictions: pl.LazyFrame, feedback: pl.LazyFrame) -> pl.LazyFrame:
+def labels(predictions: pl.LazyFrame, feedback: pl.LazyFrame, *, tolerance: float | None = None) -> pl.LazyFrame:
     """A row for each of `predictions` that has feedback.
 
     `label`: the latest correction, else the prediction's own where the latest word calls it good, else null.
     `good`: the latest word's thumb or rating, or whether its correction is what was predicted; null without a word.
+
+    A number that was predicted stands in `score`, with no label beside it: then only a correction is a label, and by
+    itself it is good where it is no further off than `tolerance`.
     """
+    number = pl.col("predicted").is_null() & pl.col("score").is_not_null()
+    near = (pl.col("said").cast(pl.Float64, strict=False) - pl.col("score")).abs() <= pl.lit(tolerance, pl.Float64)
     return (
         predictions.select(
             pl.col("id").alias("prediction"),
             *["t", "day", "tenant", "release", "arm", "model_version", "input"],
             pl.col("label").alias("predicted"),
+            "score",
         )
         .join(_said(feedback), on="prediction", how="inner")
         .with_columns(
-            good=pl.coalesce("good", pl.col("said") == pl.col("predicted")),
+            good=pl.coalesce("good", pl.col("said") == pl.col("predicted"), pl.when(number).then(near)),
         )
         .with_columns(label=pl.coalesce("correction", pl.when(pl.col("good")).then(pl.col("predicted"))))
+        .with_columns(predicted=pl.coalesce("predicted", pl.col("score").cast(pl.String)))
         .select(*COLUMNS[LABELS])
     )
 
@@ -63,7 +70,13 @@ def _said(feedback: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def joined(tables: Mapping[str, Table], versions: Mapping[str, int], before: Mapping[str, int]) -> pl.LazyFrame:
+def joined(
+    tables: Mapping[str, Table],
+    versions: Mapping[str, int],
+    before: Mapping[str, int],
+    *,
+    tolerance: float | None = None,
+) -> pl.LazyFrame:
     """The labels of these versions that may differ from those of the versions `before`.
 
     Made anew from all that was said on a prediction, so that a join that is repeated gives the same rows again.
@@ -73,7 +86,7 @@ def joined(tables: Mapping[str, Table], versions: Mapping[str, int], before: Map
         added(tables[name], versions[name], before[name]) for name in (FEEDBACK, PREDICTIONS)
     )
     if new_feedback is None or new_predictions is None:
-        return labels(predictions, feedback)
+        return labels(predictions, feedback, tolerance=tolerance)
     said = new_feedback.select("prediction", "predicted_at")
     late = new_predictions.select(pl.col("id").alias("prediction"))
     waited = feedback.select("prediction", "predicted_at").join(late, on="prediction", how="semi")
@@ -87,6 +100,7 @@ def joined(tables: Mapping[str, Table], versions: Mapping[str, int], before: Map
             ids, left_on="id", right_on="prediction", how="semi"
         ),
         feedback.filter(pl.col("day") >= since).join(ids, on="prediction", how="semi"),
+        tolerance=tolerance,
     )
 
 

@@ -21,6 +21,7 @@ from coalmine.feedback.joining import joined
 from coalmine.feedback.tables import COLUMNS, FEEDBACK, LABELS, PREDICTIONS, Table, day_of, storage_options
 from coalmine.records import Query
 from coalmine.settings import Settings
+from coalmine.steps.gates import tolerance_of
 
 DAY = 86_400.0
 PATIENCE = 60.0  # seconds that a process waits for another one's work on the lake
@@ -109,7 +110,8 @@ class Lake:
         before = {name: target.mark(f"join/{name}") for name in versions}
         if before == versions:
             return Joined(0)
-        made = joined(self.tables, versions, before).collect(engine="streaming")
+        tolerance = tolerance_of(self.settings.project, self.settings.model)
+        made = joined(self.tables, versions, before, tolerance=tolerance).collect(engine="streaming")
         target.put(made, *((f"join/{name}", version) for name, version in versions.items()))
         return Joined(len(made))
 

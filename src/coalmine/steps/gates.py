@@ -59,6 +59,12 @@ def load_gates(path: Path) -> Gates:
         raise BadInput(f"{field}: {first['msg']}", where=str(path), remedy=remedy) from error
 
 
+def tolerance_of(project: Path, model: str) -> float | None:
+    """From which error on an answer counts as bad; None for labels, and where there are no gates."""
+    path = project / "bentos" / model / "gates.yaml"
+    return load_gates(path).tolerance if path.is_file() else None
+
+
 def decide(gates: Gates, candidate: Measures, champion: Measures | None) -> tuple[GateCheck, ...]:
     """Each floor, each ceiling, then each comparison: none of those without a champion (a first release)."""
     checks = [

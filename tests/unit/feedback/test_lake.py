@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,30 @@ from unit.feedback.filled import a_prediction, an_event, log, say, settings_in
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return settings_in(tmp_path)
+
+
+def test_of_a_number_a_correction_is_the_label_and_good_within_the_tolerance(settings: Settings) -> None:
+    """A thumb stays a thumb, and confirms no number; a correction alone is good or bad by how far off it was."""
+    folder = settings.project / "bentos" / "m"
+    folder.mkdir(parents=True)
+    (folder / "gates.yaml").write_text(
+        "schema: 1\ntolerance: 2\nfloors: {a: {r2: 0}}\nchampion: {no_worse_by: 1, measures: [r2], slices: [a]}\n"
+    )
+    rows = [dataclasses.replace(a_prediction(str(number)), output={"value": 10.5}) for number in range(4)]
+    events = [
+        an_event(rows[0], 1, Kind.CORRECTION, None, "12.5"),
+        an_event(rows[1], 1, Kind.CORRECTION, None, "12.6"),
+        an_event(rows[2], 1, Kind.THUMB, 1.0),
+        an_event(rows[3], 1, Kind.CORRECTION, None, "nothing"),
+    ]
+    log(settings, rows)
+    say(settings, events)
+    lake = Lake.open(settings)
+    lake.ingest()
+    lake.join()
+    found = {row["prediction"]: row for row in lake.labels().collect().to_dicts()}
+    told = [(found[row.id]["predicted"], found[row.id]["label"], found[row.id]["good"]) for row in rows]
+    assert told == [("10.5", "12.5", True), ("10.5", "12.6", False), ("10.5", None, True), ("10.5", "nothing", None)]
 
 
 def test_files_become_rows_once_and_feedback_becomes_labels(settings: Settings) -> None:
