@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coalmine import cli_backup, cli_cluster, cli_drift, cli_image, cli_judge, cli_lake, cli_lint, output
+from coalmine import cli_backup, cli_cluster, cli_drift, cli_image, cli_judge, cli_lake, cli_lint, cli_new, output
 from coalmine.cli_forge import forge_app
 from coalmine.cli_infra import infra_app
 from coalmine.cli_services import feedback_app, judge_app
@@ -265,6 +265,7 @@ app.command()(cli_judge.backtest)
 app.command()(cli_judge.plan)
 app.command()(cli_image.check)
 app.command()(cli_lint.lint)
+app.command()(cli_new.new)
 app.command()(cli_cluster.closer)
 app.command()(cli_backup.backup)
 app.command()(cli_backup.verify_backup)

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import httpx
 
@@ -33,9 +33,16 @@ class Asked(Protocol):
     """What `bentos/<model>/replay.py` gives: a request, and what somebody says of the answer."""
 
     @property
-    def request(self) -> dict[str, str]: ...
+    def request(self) -> Mapping[str, object]: ...
 
     def thumb(self, answer: Mapping[str, object], rng: random.Random) -> bool | None: ...
+
+
+@runtime_checkable
+class Knows(Protocol):
+    """Somebody who can say what the answer should have been: of a number, only that teaches."""
+
+    def correction(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -128,6 +135,8 @@ class Crowd:
             return  # a rater who finds it neither positive nor negative gives no thumb
         await asyncio.sleep(self.rng.uniform(0.1, 1.0))
         word = {"prediction_id": answer["prediction_id"], "thumb": "up" if good else "down"}
+        if isinstance(asked, Knows):
+            word["correction"] = asked.correction()
         try:
             reply = await self.client.post("/feedback", json=word)
         except httpx.HTTPError:
