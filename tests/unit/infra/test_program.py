@@ -155,7 +155,7 @@ def test_no_secret_is_in_plain_text_anywhere(name: str) -> None:
     ("name", "loaded"), [("kind", set()), ("production", {"pulumi_gcp"}), ("production-eks", {"pulumi_aws"})]
 )
 def test_only_the_clouds_own_package_is_loaded(name: str, loaded: set[str]) -> None:
-    """In a process of its own; and in less than ten seconds of a processor, whatever else the machine does."""
+    """In a process of its own; and in seconds of a processor, ten for the largest, however busy the machine is."""
     code = f"""
 import sys, time
 from pathlib import Path

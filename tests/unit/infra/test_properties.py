@@ -78,8 +78,6 @@ def test_whatever_is_valid_satisfies_every_policy_and_fits_every_name(drawn: tup
     stack = config.read(mapping, name=name, where="drawn")
     run = rehearsal.rehearse(FOLDER, stack, mapping)
     assert policies.check(run) == []
-    assert not [
-        text for one in run.resources if one.custom and "providers" not in one.type for text in sdk.mistakes(one)
-    ]
+    assert not [text for one in run.resources if sdk.typed(one) for text in sdk.mistakes(one)]
     too_long = [(text, limit) for text, limit in names_of(run) if len(text) > limit]
     assert not too_long
