@@ -71,7 +71,8 @@ class Desk(Intake):
         edge = self._positions.get("edge")
         weight = None if edge is None else int(edge["weight"])
         after = self._last_epoch(namespace, name)
-        counting = Counting(hint=hint, after_epoch=after, weight=weight, canary=f"{namespace}/{name}")
+        back, canary = self._back(namespace, name), f"{namespace}/{name}"
+        counting = Counting(hint=hint, after_epoch=after, weight=weight, canary=canary, back=back)
         row = self.store.open(
             namespace, name, checksum, opened=self.clock(), policy=policy_text, counting=json.dumps(counting.dump())
         )
@@ -95,12 +96,24 @@ class Desk(Intake):
         return None if live is None else live.policy
 
     def _last_epoch(self, namespace: str, name: str) -> int:
-        """Lines up to this epoch belong to the attempt before; one that ended SUPERSEDED has met the next epoch."""
+        """Lines up to this epoch belong to the attempt before; one that another canary ended has met the next epoch."""
         rows = self.store.analyses(namespace=namespace, name=name, limit=1)
         if not rows:
             return 0
-        counting = json.loads(rows[0].counting)
-        return int(counting["epoch"]) - bool(counting["superseded"])
+        counting = Counting.load(json.loads(rows[0].counting))
+        return counting.epoch - counting.has_ended()
+
+    def _back(self, namespace: str, name: str) -> str:
+        """The primary's release, where main went back to it during the canary before; empty otherwise.
+
+        Flagger analyses it under the checksum of what was taken back, and then once more under its own.
+        """
+        rows = self.store.analyses(namespace=namespace, name=name, limit=2)
+        known = [Counting.load(json.loads(row.counting)) for row in rows]
+        for newest, counting in enumerate(known):
+            if counting.superseded and counting.superseded in counting.baseline:
+                return counting.superseded if not newest or known[0].back == counting.superseded else ""
+        return ""
 
     def finish(self, live: Live, *, succeeded: bool) -> None:
         """The rollout says that it ended: a promotion bakes on, anything else closes."""
@@ -109,7 +122,9 @@ class Desk(Intake):
             edge: Position = {"epoch": live.counting.epoch + 1, "weight": 0}  # known without waiting for a request
             self._positions["edge"] = edge
             self.store.commit({"edge": edge})
-            if not succeeded:
+            if live.counting.alike:
+                self._close(live, "superseded", now)
+            elif not succeeded:
                 # Without our verdict it ended for a reason of its own: a revert, a deadline, failed checks.
                 self._close(live, "rolled_back" if rolled_back(live) else "stopped", now)
             elif live.row.status == "open":

@@ -56,6 +56,8 @@ def answer(desk: Desk, kind: str, payload: Payload) -> Answer:
         hint=payload.meta("release"),
         again=kind == "pre-rollout",
     )
+    if live.reverted:
+        return 200, live.reverted  # the sooner Flagger lets it in, the sooner it is done with what was taken back
     verdict = live.verdict(desk.clock())
     if verdict.decision is Decision.ROLLBACK:
         return 409, _held(verdict)
@@ -71,6 +73,8 @@ def _rollback(desk: Desk, payload: Payload) -> Answer:
     live = desk.live(payload.namespace, payload.name)
     if live is None or (payload.checksum and live.row.checksum != payload.checksum):
         return 409, "no analysis of this release is running"
+    if live.reverted:
+        return 409, live.reverted
     verdict = live.verdict(desk.clock())
     after_promotion = payload.phase == "Succeeded"
     by_hand = live.state.latched is None  # a person's word goes back in the bake time as well as before

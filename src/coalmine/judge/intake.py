@@ -181,13 +181,14 @@ class Intake:
         polls = live.counting.lines(news.lines, live.policy)
         polls += live.counting.labels(news.labels, live.policy)
         polls += live.counting.outcomes(outcomes, live.policy)
-        return polls if news.more else polls + live.counting.idle(self.clock(), live.policy)
+        polls += [] if news.more else live.counting.idle(self.clock(), live.policy)
+        return [] if live.counting.alike else polls  # the same release in both arms: nothing is held against it
 
     def _close_finished(self) -> None:
         now = self.clock()
         for live in list(self._live.values()):
-            since = live.counting.baking if live.counting.baking is not None else live.row.ended
-            if live.counting.superseded:
+            since = live.promoted if live.promoted is not None else live.row.ended
+            if live.counting.superseded or (live.counting.alike and live.counting.over):
                 self._close(live, "superseded", now)
             elif live.baking and since is not None and (live.counting.over or now - since > live.policy.bake.seconds):
                 self._close(live, live.row.outcome or "promoted", now)

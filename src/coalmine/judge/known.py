@@ -34,6 +34,7 @@ class Known:
     epoch: int = -1
     weight: int | None = None  # the newest weight seen in any line
     seen: float = 0.0  # t of the newest line
+    back: str = ""  # what main went back to in the attempt before: the release that the primary has all along
     strangers: int = 0
     superseded: str = ""
     baking: float | None = None
@@ -49,6 +50,14 @@ class Known:
     def has_ended(self) -> bool:
         """Whether nothing more can count: another canary runs."""
         return self.over or bool(self.superseded)
+
+    @property
+    def alike(self) -> bool:
+        """Whether the canary runs the primary's own release because main went back to it: nothing is at stake.
+
+        Equal releases alone do not say so: a change beside the release file makes a canary of the same release, too.
+        """
+        return bool(self.back) and self.release == self.back
 
     def follow(self, line: Line) -> bool:
         """Keep up with weights and releases; True at a change of weight or split."""

@@ -68,12 +68,24 @@ class Live:
             del self.trace[1::2]
 
     @property
+    def promoted(self) -> float | None:
+        """When the primary first served what was the canary's; None also where both served the same all along."""
+        return None if self.counting.alike else self.counting.baking
+
+    @property
     def baking(self) -> bool:
-        return self.row.status == "baking" or self.counting.baking is not None
+        return self.row.status == "baking" or self.promoted is not None
+
+    @property
+    def reverted(self) -> str:
+        """Why there is nothing to decide; empty where there is, or where a person has decided."""
+        if not self.counting.alike or self.override is not None:
+            return ""
+        return f"main went back to {self.counting.release}: both arms run it, and nothing is left to decide"
 
     def moment(self, now: float) -> float:
         """When to judge it for a person: an attempt that has ended is shown as it stood at its end."""
-        ends = [t for t in (self.row.ended, self.counting.baking) if t is not None]
+        ends = [t for t in (self.row.ended, self.promoted) if t is not None]
         return min([*ends, now])
 
     def log_e_sample_ratio(self) -> float:

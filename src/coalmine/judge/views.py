@@ -30,7 +30,9 @@ def analysis(live: Live, now: float) -> dict[str, Any]:
     moment = live.moment(now)
     verdict = live.verdict(moment)
     counting = live.counting
-    decision = "SUPERSEDED" if live.row.outcome == "superseded" else str(verdict.decision)
+    gone = live.row.outcome == "superseded" or live.reverted
+    decision = "SUPERSEDED" if gone else str(verdict.decision)
+    before = counting.release if counting.alike else ""
     ratio = live.log_e_sample_ratio()
     routed = {int(step): count for step, count in counting.routed.copy().items()}
     metrics = {metric.name: _metric(metric, live, verdict, now=moment) for metric in verdict.metrics}
@@ -38,12 +40,12 @@ def analysis(live: Live, now: float) -> dict[str, Any]:
         **summary(live.row),
         "status": "baking" if live.row.status == "open" and live.baking else live.row.status,
         "release": counting.release,
-        "primary": counting.baseline[-1] if counting.baseline else "",
+        "primary": counting.baseline[-1] if counting.baseline else before,
         "decision": decision,
-        "reason": verdict.reason,
+        "reason": live.reverted or verdict.reason,
         "decided": live.state.latched,
         "exposed": counting.exposed,
-        "bake_started": counting.baking,
+        "bake_started": live.promoted,
         "weight": counting.weight,
         "weights": [{"t": t, "epoch": int(epoch), "weight": int(weight)} for t, epoch, weight in counting.weights],
         "canary_requests": sum(count for step, count in routed.items() if step > 0),

@@ -15,6 +15,11 @@ from coalmine.errors import BadInput
 from coalmine.judge.service import open_desk
 from unit.judge.running import KEY, NEW, OLD, Running, Traffic, begin, judge, line, settled
 
+# What is answered where main went back to what the primary runs.
+ALIKE = {
+    "pre-rollout": 200, "rollout": 200, "confirm-traffic-increase": 200, "confirm-promotion": 200, "rollback": 409,
+}  # fmt: skip
+
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
@@ -108,6 +113,49 @@ def test_another_canary_in_the_log_supersedes_the_attempt_and_moves_nothing(runn
     assert running.hook("confirm-traffic-increase", checksum="c2")[0] == 200
     found = running.analysis(2)
     assert (found["release"], found["checksum"]) == ("m3-abcdef0", "c2")
+
+
+def test_a_revert_is_let_in_under_both_checksums_and_what_comes_after_it_is_judged(running: Running) -> None:
+    """Flagger goes on under the checksum of what was taken back, then tries the primary's own spec once more."""
+    begin(running)
+    traffic = Traffic(running)
+    traffic.step(30, 5)
+    traffic.more(30, 1, canary=OLD)
+    assert running.hook("rollback")[0] == 409
+    assert running.analysis(1)["outcome"] == "superseded"
+    for number, given in ((2, {}), (3, {"checksum": "c0"})):
+        begin(running, **given) if given else running.hook("rollout")
+        running.kill()
+        running.start()
+        traffic.step(30, 4, canary=OLD, bad=0.5)
+        for kind, says in ALIKE.items():
+            status, text = running.hook(kind, **given)
+            assert (kind, status, text[:20]) == (kind, says, "main went back to m1")
+        assert running.polls(number) == [], "nothing is held against it"
+        assert running.analysis(number)["decision"] == "SUPERSEDED"
+        assert running.hook("post-rollout", phase="Succeeded", **given)[0] == 200
+        found = running.analysis(number)
+        assert (found["status"], found["outcome"], found["bake_started"]) == ("closed", "superseded", None)
+    running.hook("rollout", checksum="c9")
+    traffic.step(30, 4, canary=OLD)
+    assert running.hook("confirm-promotion", checksum="c9")[0] == 409, "a change beside the release file is no revert"
+
+
+def test_what_was_taken_back_and_comes_again_is_judged_anew(running: Running) -> None:
+    """Under one checksum all the while: what the canary runs decides."""
+    begin(running)
+    traffic = Traffic(running)
+    traffic.step(30, 3)
+    traffic.more(30, 1, canary=OLD)
+    running.hook("rollout")
+    traffic.more(30, 1, canary=OLD)
+    assert running.hook("confirm-promotion")[0] == 200
+    traffic.more(30, 2)
+    assert running.hook("confirm-promotion")[0] == 409
+    assert running.analysis(2)["outcome"] == "superseded"
+    traffic.more(30, 15, bad=0.3)
+    assert running.hook("rollback")[0] == 200
+    assert running.analysis(3)["release"] == NEW
 
 
 def test_people_roll_back_what_no_technical_metric_sees(running: Running, tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ def sentence(view: View) -> str:
     if decision == "CONTINUE" and view.get("status") == "open":
         said.append(_waits(view))
     elif decision in ("INCONCLUSIVE", "SUPERSEDED"):
-        said.insert(0, str(view["reason"]) if decision == "INCONCLUSIVE" else "another release took its place")
+        told = decision == "INCONCLUSIVE" or view["release"] == view["primary"]
+        said.insert(0, str(view["reason"]) if told else "another release took its place")
     return "; ".join(said)
 
 
