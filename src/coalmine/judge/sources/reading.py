@@ -134,10 +134,12 @@ class Reading:
                     yield (name, *whole)
 
     def _named(self) -> dict[str, str]:
-        """The release of each arm, where series bear one. One that both arms bear tells nothing."""
+        """The release of each arm, where series bear one. Of what was counted, one that both arms bear tells nothing;
+        where the targets themselves name it, both arms do run it: main went back, or the primary has just taken it.
+        """
         counted = {arm: max(seen, key=lambda release: seen[release]) for arm, seen in self.releases.items()}
         found = {**self.named, **counted}
-        return found if len(set(found.values())) == len(found) else {}
+        return found if len(set(found.values())) == len(found) else dict(self.named)
 
 
 def _samples(question: Question, found: Iterable[Series]) -> Iterator[Sample]:
