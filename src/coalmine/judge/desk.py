@@ -103,6 +103,15 @@ class Desk(Intake):
         counting = Counting.load(json.loads(rows[0].counting))
         return counting.epoch - counting.has_ended()
 
+    def gone_back(self, namespace: str, name: str) -> Live | None:
+        """The attempt that follows one that a revert ended: no other hook opens it before Flagger wants its metrics."""
+        with self._lock:
+            last = next(iter(self.store.analyses(namespace=namespace, name=name, limit=1)), None)
+            counting = None if last is None else Counting.load(json.loads(last.counting))
+            if last is None or counting is None or counting.superseded not in counting.baseline:
+                return None
+            return self.ensure(namespace, name, last.checksum)
+
     def _back(self, namespace: str, name: str) -> str:
         """The primary's release, where main went back to it during the canary before; empty otherwise.
 

@@ -70,7 +70,7 @@ def answer(desk: Desk, kind: str, payload: Payload) -> Answer:
 
 
 def _rollback(desk: Desk, payload: Payload) -> Answer:
-    live = desk.live(payload.namespace, payload.name)
+    live = desk.live(payload.namespace, payload.name) or desk.gone_back(payload.namespace, payload.name)
     if live is None or (payload.checksum and live.row.checksum != payload.checksum):
         return 409, "no analysis of this release is running"
     if live.reverted:

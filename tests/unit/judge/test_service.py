@@ -124,7 +124,7 @@ def test_a_revert_is_let_in_under_both_checksums_and_what_comes_after_it_is_judg
     assert running.hook("rollback")[0] == 409
     assert running.analysis(1)["outcome"] == "superseded"
     for number, given in ((2, {}), (3, {"checksum": "c0"})):
-        begin(running, **given) if given else running.hook("rollout")
+        begin(running, **given) if given else running.hook("rollback")
         running.kill()
         running.start()
         traffic.step(30, 4, canary=OLD, bad=0.5)
