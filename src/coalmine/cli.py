@@ -1,7 +1,8 @@
 """Releases machine-learning models by `git push`, with canaries that an anytime-valid judge promotes or rolls back.
 
 One function for each command, no logic. Exit codes: 0 done, 2 bad input, 3 refused by a gate or check, 4 something is
-missing on this machine, 70 a bug, 75 may pass by itself. With `--json`, any command prints its result for machines.
+missing on this machine, 70 a bug, 75 may pass by itself, 99 nothing to do. With `--json`, any command prints its
+result for machines.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coalmine import cli_backup, cli_cluster, cli_drift, cli_image, cli_judge, cli_lake, cli_lint, cli_new, output
+from coalmine import cli_backup, cli_cluster, cli_drift, cli_image, cli_judge, cli_lake, cli_lint, cli_new, cli_pipeline, output
 from coalmine.cli_forge import forge_app
 from coalmine.cli_infra import infra_app
 from coalmine.cli_services import feedback_app, judge_app
@@ -35,6 +36,7 @@ app.add_typer(cli_lake.lake_app, name="lake")
 app.add_typer(cli_image.image_app, name="image")
 app.add_typer(forge_app, name="forge")
 app.add_typer(infra_app, name="infra")
+app.add_typer(cli_pipeline.pipeline_app, name="pipeline")
 
 _given: dict[str, Any] = {}
 
@@ -138,7 +140,7 @@ def collect(domain: Domains = None, votes: Votes = True) -> None:
 
     here = settings()
     made = step(here, domains=domain or (), votes=here.feedback_database if votes else None)
-    handover.leave(here, made)
+    handover.leave(here.steps, made)
     output.show(made, lines=[f"{made.rows:,} rows from {', '.join(made.sources)}, digest {made.digest[:12]}"])
 
 
@@ -153,8 +155,8 @@ def train(seed: Seed = 0, option: Options = None) -> None:
     from coalmine.steps.train import train as step
 
     here = settings()
-    made = step(here, handover.take(here, Dataset), seed=seed, options=_options(option))
-    handover.leave(here, made)
+    made = step(here, handover.take(here.steps, Dataset), seed=seed, options=_options(option))
+    handover.leave(here.steps, made)
     output.show(made, lines=[f"run {made.run_id}"])
 
 
@@ -166,8 +168,8 @@ def evaluate(override: Override = "") -> None:
     from coalmine.steps.evaluate import evaluate as step
 
     here = settings()
-    made = step(here, handover.take(here, Candidate), override=override)
-    handover.leave(here, made)
+    made = step(here, handover.take(here.steps, Candidate), override=override)
+    handover.leave(here.steps, made)
     verdict = "passed" if made.passed else f"failed, overridden: {override}"
     checks = [f"  {c.name}: {c.value:.3f}, bound {c.bound:.3f} ({c.margin:+.3f})" for c in made.checks]
     output.show(made, lines=[verdict, *checks])
@@ -181,8 +183,8 @@ def register() -> None:
     from coalmine.steps.register import register as step
 
     here = settings()
-    made = step(here, handover.take(here, Evaluation))
-    handover.leave(here, made)
+    made = step(here, handover.take(here.steps, Evaluation))
+    handover.leave(here.steps, made)
     output.show(made, lines=[f"{made.model} version {made.version}"])
 
 
@@ -270,6 +272,7 @@ app.command()(cli_cluster.closer)
 app.command()(cli_backup.backup)
 app.command()(cli_backup.verify_backup)
 app.command()(cli_backup.restore)
+app.command()(cli_pipeline.step)
 
 
 def _options(given: list[str] | None) -> Mapping[str, object]:

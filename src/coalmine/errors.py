@@ -3,6 +3,7 @@
 CoalmineError              what went wrong, and the remedy; shown to a user without a traceback
  |-- BadInput               a file, field or argument is wrong: the user mends it (exit 2)
  |    `-- Refused           well-formed, but policy says no: a gate, a quarantine, a push check (exit 3)
+ |-- NothingToDo            an answer, no failure: no run is due, or its candidate is no better (exit 99)
  |-- Missing                a program or package that the machine lacks: the remedy is a command (exit 4)
  |-- Temporary              may pass by itself: retried with a pause (exit 75 if it outlives the retries)
  `-- Broken                 a promise of ours does not hold: a bug, or a state folder changed by hand (exit 70)
@@ -37,6 +38,12 @@ class Refused(BadInput):
     """Well-formed, but a gate, a quarantine or the push check says no."""
 
     exit_code = 3
+
+
+class NothingToDo(CoalmineError):
+    """Well, and ended: no run is due, another goes on, or the candidate is no better than the champion."""
+
+    exit_code = 99  # Airflow's own default for "skip what follows"
 
 
 class Missing(CoalmineError):

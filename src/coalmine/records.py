@@ -115,6 +115,7 @@ class Evaluation:
     champion_version: int | None
     checks: tuple[GateCheck, ...]
     override: str = ""
+    gain: float | None = None  # over the champion, the mean of the compared slices; None where there is none
 
     @property
     def passed(self) -> bool:
@@ -149,6 +150,14 @@ class Release:
     bento_digest: str  # sha256 over the Bento's files
     created: float
     override: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A release that main names: the end of a retraining."""
+
+    release: ReleaseId
+    commit: str
 
 
 # ---- the rollout ------------------------------------------------------------------------------------------------

@@ -133,6 +133,14 @@ class Settings(BaseModel):
         """How far this machine's files have been taken into the lake."""
         return self.state / "ingest"
 
+    def steps(self) -> Path:
+        """What steps by hand leave for the next; those of a run lie in its own folder."""
+        return self.state / "steps"
+
+    @property
+    def runs(self) -> Path:
+        return self.state / "runs"
+
     @property
     def reports(self) -> Path:
         return self.state / "reports"

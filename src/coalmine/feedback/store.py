@@ -214,6 +214,14 @@ def all_votes(path: Path) -> Iterator[Vote]:
         seq = stored[-1].seq
 
 
+def count_votes(path: Path, *, since: float = 0.0) -> int | None:
+    """How many arrived after that moment; None where there is no database to count in."""
+    if not path.exists():
+        return None
+    with closing(_open_to_read(path)) as db:
+        return int(db.execute("SELECT count(*) FROM votes WHERE t > ?", (since,)).fetchone()[0])
+
+
 def later_words(path: Path) -> list[tuple[str, float, bool | None, str, str]]:
     """The history beside the votes: (prediction, t, good, correction, user), oldest first."""
     if not path.exists():

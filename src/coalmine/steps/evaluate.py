@@ -6,22 +6,26 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from coalmine.errors import Refused
+from coalmine.errors import NothingToDo, Refused
 from coalmine.records import Candidate, Evaluation
 from coalmine.settings import Settings
-from coalmine.steps.gates import Measures, decide, explain, load_gates
+from coalmine.steps.gates import Measures, decide, explain, gain, load_gates, no_better
 from coalmine.steps.measures import ERRORS, MeasureOf, measures_of
 from coalmine.steps.tracking import CHAMPION, TAG, calling_mlflow, connect
 from coalmine.steps.workload import EVALUATION, Row, load_workload
 
 
 @calling_mlflow()
-def evaluate(settings: Settings, candidate: Candidate, *, override: str = "") -> Evaluation:
+def evaluate(
+    settings: Settings, candidate: Candidate, *, override: str = "", better_by: float | None = None
+) -> Evaluation:
     """Judge a candidate on held-out rows: fixed floors, and the champion on the same rows where there is one.
 
     `override` is a person's reason for going on past a failed gate; it is recorded and travels with the version.
+    With `better_by` the candidate must gain more than that over the champion: nobody asked for this very one.
 
     Raises:
+        NothingToDo: above every floor, but no better than the champion by what was wanted; says by how much.
         Refused: a check failed and there is no override; the message says which and by how much.
         BadInput: gates.yaml is wrong or names a slice or measure that does not exist.
     """
@@ -37,9 +41,15 @@ def evaluate(settings: Settings, candidate: Candidate, *, override: str = "") ->
         version = int(found.version)
         uri = f"models:/{settings.model}/{version}"
         against = _measure(mlflow, candidate.run_id, uri, rows=rows, measures=measures, prefix="champion.")
-    evaluation = Evaluation(candidate, version, decide(gates, values, against), override.strip())
+    gained = None if against is None else gain(gates, values, against)
+    evaluation = Evaluation(candidate, version, decide(gates, values, against), override.strip(), gained)
     _log(mlflow.MlflowClient(), evaluation)
-    if not evaluation.passed and not evaluation.override:
+    if evaluation.override:
+        return evaluation
+    why = "" if better_by is None else no_better(evaluation.checks, gained, better_by=better_by)
+    if why:
+        raise NothingToDo(why, where=f"run {candidate.run_id}")
+    if not evaluation.passed:
         raise Refused(
             f"the offline gate failed: {explain(evaluation.checks)}",
             where=f"run {candidate.run_id}",
@@ -98,4 +108,6 @@ def _log(client: Any, evaluation: Evaluation) -> None:
     if evaluation.override:
         client.set_tag(run_id, TAG + "override", evaluation.override)
     table = [dataclasses.asdict(check) | {"margin": check.margin} for check in evaluation.checks]
+    if evaluation.gain is not None:
+        client.log_metric(run_id, "gain", evaluation.gain)
     client.log_dict(run_id, {"gate": word, "override": evaluation.override, "checks": table}, "gate.json")

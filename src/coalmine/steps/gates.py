@@ -13,6 +13,7 @@ from coalmine.errors import BadInput
 from coalmine.records import GateCheck
 
 Share = Annotated[float, Field(ge=0, le=1)]
+AGAINST = " against the champion"  # ends the name of each comparison; the other checks are fixed floors
 Measures = Mapping[tuple[str, str], float]  # (slice, measure) -> a share
 
 
@@ -81,12 +82,34 @@ def decide(gates: Gates, candidate: Measures, champion: Measures | None) -> tupl
     if champion is not None:
         against = gates.champion
         checks += [
-            _check(f"{name} {measure} against the champion", candidate[name, measure], bound)
+            _check(f"{name} {measure}{AGAINST}", candidate[name, measure], bound)
             for name in against.slices
             for measure in against.measures
             for bound in [champion[name, measure] - against.no_worse_by]
         ]
     return tuple(checks)
+
+
+def gain(gates: Gates, candidate: Measures, champion: Measures) -> float:
+    """By how much the candidate is better: the mean difference over the compared slices and measures."""
+    against = gates.champion
+    named = [(name, measure) for name in against.slices for measure in against.measures]
+    return sum(candidate[key] - champion[key] for key in named) / len(named)
+
+
+def no_better(checks: Sequence[GateCheck], gained: float | None, *, better_by: float) -> str:
+    """Why a candidate above all floors is still not worth a release, with the numbers; empty where it is.
+
+    A candidate below a floor is another matter: something is wrong with it. `gained` is None without a champion.
+    """
+    failed = [check for check in checks if not check.passed]
+    if gained is None or not all(check.name.endswith(AGAINST) for check in failed):
+        return ""
+    if failed:
+        return f"no better than the champion: {explain(checks)}"
+    if gained > better_by:  # a measure that is no number is no gain
+        return ""
+    return f"no better than the champion: by {gained:+.4f}, more than {better_by:g} is wanted"
 
 
 def _check(name: str, value: float, bound: float) -> GateCheck:

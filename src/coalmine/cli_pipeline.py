@@ -1,0 +1,95 @@
+"""Retraining by whoever calls: `coalmine pipeline ...` begins and looks at runs, `coalmine step ...` does one step."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from coalmine import output
+from coalmine.errors import NothingToDo
+from coalmine.settings import Settings, load
+
+pipeline_app = typer.Typer(help="Runs of retraining: whether one is due, and one at a time.", no_args_is_help=True)
+
+RunId = Annotated[str, typer.Option("--run", help="the run's id, as its scheduler names it")]
+ByHand = Annotated[bool, typer.Option("--by-hand", help="begin although nothing is due; never beside another run")]
+Mode = Annotated[str, typer.Option(help="full or incremental; default: as bentos/<model>/retraining.yaml says")]
+Override = Annotated[str, typer.Option(help="go past a failed gate; say why: it is recorded")]
+Push = Annotated[bool, typer.Option("--release/--no-release", help="or end when it is packaged")]
+
+
+def _settings(context: typer.Context) -> Settings:
+    given = context.find_root().params
+    return load(project=given.get("project"), state=given.get("state"))
+
+
+@pipeline_app.command("due")
+def due(context: typer.Context) -> None:
+    """Whether a run is due now, and why; exit 99 where none is."""
+    from coalmine.pipeline import plan
+
+    answer = plan.due_now(_settings(context))
+    output.show({"due": bool(answer), "reason": answer.reason, "why": answer.why}, lines=[answer.why])
+    if not answer:
+        raise typer.Exit(NothingToDo.exit_code)
+
+
+@pipeline_app.command("start")
+def start(
+    context: typer.Context,
+    run: RunId,
+    by_hand: ByHand = False,
+    mode: Mode = "",
+    override: Override = "",
+    push: Push = True,
+) -> None:
+    """Begin a run if one is due, and fix what it will do; exit 99 where none is."""
+    from coalmine.pipeline import plan
+
+    made = plan.start(_settings(context), run, plan.Wishes(by_hand, mode, override, push))
+    output.show(made, lines=[f"run {made.run} ({made.mode}): {made.why}"])
+
+
+@pipeline_app.command("run")
+def run(
+    context: typer.Context,
+    run: Annotated[str, typer.Option("--run", help="a run to go on with; default: a new one")] = "",
+    by_hand: ByHand = False,
+    mode: Mode = "",
+    override: Override = "",
+    push: Push = True,
+) -> None:
+    """Begin a run if one is due, and do all of its steps here: for cron, or by hand."""
+    from coalmine.pipeline import plan, steps
+
+    here = _settings(context)
+    run_id = run or time.strftime("run-%Y%m%dT%H%M%S", time.gmtime())
+    began = plan.start(here, run_id, plan.Wishes(by_hand, mode, override, push))
+    output.tell(f"run {began.run} ({began.mode}): {began.why}")
+    made = steps.run_all(here, run_id, tell=output.tell)
+    output.show(made, lines=[f"{made.release} by {made.commit[:12]}"])
+
+
+@pipeline_app.command("runs")
+def runs(context: typer.Context) -> None:
+    """The last runs: why each began, and what came of it."""
+    from coalmine.pipeline import plan
+
+    found = plan.runs_of(_settings(context)).latest()
+    output.show(found, lines=[f"{one.id}  {one.why}  -> {one.outcome or 'goes on'} {one.detail}" for one in found])
+
+
+def step(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="collect, validate, train, evaluate, register, package or release")],
+    run: RunId,
+) -> None:
+    """Do one step of a run, within the limits of its plan, or find it done; exit 99 where the run ends well here."""
+    from coalmine.pipeline import limits, steps
+
+    here = _settings(context)
+    limits.apply(here, run)
+    made = steps.run_step(here, run, name, tell=output.tell)
+    output.show(made, lines=[f"{name}: done"])
