@@ -273,6 +273,7 @@ app.command()(cli_backup.backup)
 app.command()(cli_backup.verify_backup)
 app.command()(cli_backup.restore)
 app.command()(cli_pipeline.step)
+app.command()(cli_pipeline.airflow)
 
 
 def _options(given: list[str] | None) -> Mapping[str, object]:

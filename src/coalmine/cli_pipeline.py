@@ -87,9 +87,20 @@ def step(
     run: RunId,
 ) -> None:
     """Do one step of a run, within the limits of its plan, or find it done; exit 99 where the run ends well here."""
-    from coalmine.pipeline import limits, steps
+    from coalmine.pipeline import limits, links, steps
 
     here = _settings(context)
     limits.apply(here, run)
     made = steps.run_step(here, run, name, tell=output.tell)
-    output.show(made, lines=[f"{name}: done"])
+    output.show({"record": made, "links": links.find(here, made)}, lines=[f"{name}: done"])
+
+
+def airflow(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="its pages, on loopback; the two next ports are its logs'")] = 8463,
+) -> None:
+    """Start Airflow on this machine, with the DAGs of main, until Ctrl-C; it ends with all of its parts."""
+    from coalmine.local import airflow as scheduler
+
+    scheduler.foreground(_settings(context), port=port, tell=output.tell)
+    output.show({"ended": True}, lines=["Airflow has ended"])

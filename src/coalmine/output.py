@@ -37,11 +37,13 @@ def fail(error: CoalmineError) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses as JSON objects, all the way down."""
+    """Dataclasses as JSON objects, also within lists and objects."""
     if is_dataclass(value) and not isinstance(value, type):
         from pydantic import TypeAdapter  # noqa: PLC0415 - only `--json` needs it
 
         return TypeAdapter(type(value)).dump_python(value, mode="json")
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value

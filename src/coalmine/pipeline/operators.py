@@ -1,0 +1,197 @@
+"""Airflow's operators for the steps, in processes on one machine and in pods; and what wakes the DAG.
+
+Nothing goes through XCom but the links that the page shows: what a step hands over lies in the run's folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import attrs
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk import BaseOperator, BaseOperatorLink
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from coalmine.pipeline.command import BEGIN, Meaning, command, meaning
+
+PROJECT = "COALMINE_PROJECT"  # the clone that steps work in
+PROGRAM = "COALMINE_PROGRAM"  # how `coalmine` is called there; empty: by its name
+
+
+def words() -> list[str]:
+    """What stands before a step's words."""
+    return shlex.split(os.environ.get(PROGRAM) or "coalmine")
+
+
+@attrs.define
+class Link(BaseOperatorLink):  # type: ignore[misc]  # Airflow's types are not followed
+    """A button on a task's page, to where its outcome can be looked at."""
+
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.title
+
+    @property
+    def xcom_key(self) -> str:
+        return f"_link_{self.title}"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 (Airflow's own signature)
+        """What the step has said; empty where it has said none."""
+        return str(operator.links.get(self.title, ""))
+
+
+@attrs.define
+class MlflowLink(Link):
+    title: str = "MLflow"
+
+
+@attrs.define
+class ReportLink(Link):
+    title: str = "Release report"
+
+
+class Step(BaseOperator):  # type: ignore[misc]  # as above
+    """One step in a process of its own on this machine."""
+
+    operator_extra_links: ClassVar[Sequence[Link]] = (MlflowLink(), ReportLink())
+
+    def __init__(self, *, step: str, **options: Any) -> None:
+        super().__init__(task_id=step, do_xcom_push=False, **options)
+        self.step = step
+        self.links: Mapping[str, str] = {}
+        self._child: subprocess.Popen[str] | None = None
+
+    def execute(self, context: Mapping[str, Any]) -> None:
+        """Run it. An exit code that another try would not change fails the task for good."""
+        said = context["params"] if self.step == BEGIN else {}
+        by_hand = self.step == BEGIN and str(context["dag_run"].run_type) == "manual"
+        line = [*words(), *command(self.step, context["run_id"], by_hand=by_hand, **said)]
+        code, answer = self._run(line)
+        self.links = answer.get("links") or {}
+        found = meaning(code)
+        if found is Meaning.SKIP:
+            raise AirflowSkipException(str(answer.get("error") or answer.get("why") or "nothing to do"))
+        if found is not Meaning.DONE:
+            told = f"{self.step}: {answer.get('error', f'exit code {code}')}; {answer.get('remedy', '')}"
+            raise (AirflowException if found is Meaning.RETRY else AirflowFailException)(told)
+
+    def _run(self, line: list[str]) -> tuple[int, dict[str, Any]]:
+        """Its standard error goes to the task's log as it comes; its answer is one JSON document."""
+        child = subprocess.Popen(
+            line,
+            cwd=os.environ.get(PROJECT) or None,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._child = child
+        lines: list[str] = []
+        for text in child.stdout or ():
+            lines.append(text)
+            self.log.info("%s", text.rstrip())
+        return child.wait(), _document("".join(lines))
+
+    def on_kill(self) -> None:
+        """The step goes with the task, and with it what it started."""
+        if self._child is not None and self._child.poll() is None:
+            os.killpg(self._child.pid, signal.SIGTERM)
+
+
+class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # as above
+    """One step in a pod. As `Step` it is tried again only where that may help."""
+
+    def __init__(self, *, step: str, **options: Any) -> None:
+        super().__init__(
+            task_id=step,
+            name=f"coalmine-{step}",
+            cmds=["coalmine"],
+            arguments=templates(step),
+            do_xcom_push=False,
+            skip_on_exit_code=99,
+            **options,
+        )
+
+    def cleanup(self, pod: Any, remote_pod: Any) -> None:
+        """What Airflow does, but a failure for good is told as one."""
+        try:
+            super().cleanup(pod, remote_pod)
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            code = exit_code(remote_pod, self.base_container_name)
+            if code is not None and meaning(code) is Meaning.FAIL:
+                raise AirflowFailException(f"exit code {code}: {error}") from error
+            raise
+
+
+def templates(step: str) -> list[str]:
+    """The step's words with Airflow's templates where `Step` would look at the run; empty ones are left out there."""
+    if step != BEGIN:
+        return command(step, "{{ run_id }}")
+    by_hand = "{{ '--by-hand' if dag_run.run_type == 'manual' else '--no-by-hand' }}"
+    release = "{{ '--release' if params.release else '--no-release' }}"
+    return [
+        *command(step, "{{ run_id }}"),
+        by_hand,
+        release,
+        "--mode={{ params.mode }}",
+        "--override={{ params.override }}",
+    ]
+
+
+def exit_code(pod: Any, container: str) -> int | None:
+    """Of a container that has ended; None where it has not, or never began."""
+    statuses = (pod.status.container_statuses if pod and pod.status else None) or []
+    ended = [one.state.terminated for one in statuses if one.name == container and one.state]
+    return int(ended[0].exit_code) if ended and ended[0] else None
+
+
+class Due(BaseEventTrigger):  # type: ignore[misc]  # as above
+    """Wakes the DAG when a run is due, by asking `coalmine pipeline due` now and then."""
+
+    def __init__(self, seconds: float = 30.0) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{__name__}.Due", {"seconds": self.seconds}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """One event each time; the next question comes a round later, when the run that it woke goes on."""
+        while True:
+            child = await asyncio.create_subprocess_exec(
+                *words(),
+                "--json",
+                "pipeline",
+                "due",
+                cwd=os.environ.get(PROJECT) or None,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, problem = await child.communicate()
+            if child.returncode == 0:
+                yield TriggerEvent(_document(out.decode()))
+            elif child.returncode != 99:
+                self.log.warning("coalmine pipeline due: %s", problem.decode().strip())
+            await asyncio.sleep(self.seconds)
+
+
+def _document(text: str) -> dict[str, Any]:
+    """The JSON object that a command answers with, after its progress; empty where it was killed before."""
+    _, brace, rest = ("\n" + text).rpartition("\n{")
+    try:
+        found, _ = json.JSONDecoder().raw_decode("{" + rest) if brace else ({}, 0)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
