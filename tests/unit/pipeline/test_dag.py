@@ -1,0 +1,101 @@
+"""The DAG as Airflow's own DagBag reads it, in processes and in pods."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coalmine.pipeline.command import BEGIN, STEPS, Meaning, command, meaning
+from coalmine.pipeline.steps import STEPS as DONE_BY
+
+pytestmark = pytest.mark.timeout(600)  # Airflow is imported: some seconds, on a busy machine minutes
+
+HERE = Path(__file__).parent
+DAG = HERE.parents[2] / "pipelines" / "dags" / "retrain_sentiment.py"
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    home = tmp_path_factory.mktemp("airflow")
+    line = [sys.executable, "-W", "ignore", str(HERE / "dagbag.py"), str(home)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: dict[str, Any] = json.loads(done.stdout[done.stdout.index('{"processes"') :])
+    return found
+
+
+@pytest.mark.parametrize("way", ["processes", "pods"])
+def test_the_dag_is_the_steps_in_their_order(parsed: dict[str, Any], way: str) -> None:
+    """First whether a run is due; then one after the other, whatever runs them; nothing through XCom."""
+    dag = parsed[way]
+    assert dag["errors"] == {}
+    tasks = dag["tasks"]
+    assert list(tasks) == [BEGIN, *STEPS]
+    assert [tasks[name]["after"] for name in tasks] == [[], *([name] for name in [BEGIN, *STEPS][:-1])]
+    assert {task["operator"] for task in tasks.values()} == {"Step" if way == "processes" else "StepPod"}
+    assert not any(task["xcom"] for task in tasks.values())
+    assert {task["retries"] for task in tasks.values()} == {3}
+    assert (dag["active"], dag["catchup"]) == (1, False)
+
+
+def test_it_wakes_by_the_asset_or_by_the_clock(parsed: dict[str, Any]) -> None:
+    """On one machine the asset has a watcher; in a cluster the clock asks each quarter of an hour."""
+    here, cluster = parsed["processes"], parsed["pods"]
+    assert here["schedule"] == cluster["schedule"] == "AssetOrTimeSchedule"
+    assert (here["cron"], cluster["cron"]) == ("7 3 * * *", "*/15 * * * *")
+    assert here["assets"] == ["sentiment_due"]
+    assert here["watchers"] == [["coalmine.pipeline.operators.Due", {"seconds": 30}]]
+    assert cluster["watchers"] == []
+
+
+def test_its_page_says_and_asks_what_a_person_needs(parsed: dict[str, Any]) -> None:
+    """The docs, the form's fields, and the links beside each task."""
+    dag = parsed["processes"]
+    assert "retraining.yaml" in dag["doc"]
+    assert set(dag["params"]) == {"mode", "override", "release"}
+    assert all(schema["description"] for schema in dag["params"].values())
+    assert all(task["links"] == ["MLflow", "Release report"] for task in dag["tasks"].values())
+
+
+def test_its_pods_have_least_rights_and_the_gpu_where_it_is_used(parsed: dict[str, Any]) -> None:
+    """No root; the one GPU is the training's."""
+    tasks = parsed["pods"]["tasks"]
+    assert {task["user"] for task in tasks.values()} == {10001}
+    assert [name for name, task in tasks.items() if "nvidia.com/gpu" in task["limits"]] == ["train"]
+    assert tasks["train"]["arguments"] == command("train", "{{ run_id }}")
+    assert tasks[BEGIN]["arguments"][:5] == command(BEGIN, "{{ run_id }}")
+
+
+def test_the_dag_fits_on_a_page() -> None:
+    """What scrolls hides something."""
+    assert len(DAG.read_text(encoding="utf-8").splitlines()) <= 80
+
+
+def test_schedulers_call_the_steps_that_there_are() -> None:
+    """The list that needs no import of ours, and the table that does the work."""
+    assert tuple(DONE_BY) == STEPS
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (0, Meaning.DONE),
+        (99, Meaning.SKIP),
+        (75, Meaning.RETRY),
+        (-9, Meaning.RETRY),
+        (137, Meaning.RETRY),
+        (1, Meaning.FAIL),
+        (2, Meaning.FAIL),
+        (3, Meaning.FAIL),
+        (4, Meaning.FAIL),
+        (70, Meaning.FAIL),
+    ],
+)
+def test_an_exit_code_says_what_comes_next(code: int, expected: Meaning) -> None:
+    """Tried again only where that may help: a gate's no stays a no."""
+    assert meaning(code) is expected
