@@ -17,10 +17,9 @@ import os
 from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, chain
-from kubernetes.client import models as k8s
 
 from coalmine.pipeline.command import BEGIN, STEPS
-from coalmine.pipeline.operators import Due, Step, StepPod
+from coalmine.pipeline.operators import Due, Step
 
 MODEL = "sentiment"
 PODS = os.environ.get("COALMINE_IMAGE", "")  # the image of the steps; empty: processes on this machine
@@ -28,21 +27,13 @@ GPUS = os.environ.get("COALMINE_GPUS", "")  # for the step `train`
 WATCHERS = [] if PODS else [AssetWatcher(name="due", trigger=Due(seconds=30))]
 
 
-def pod(step: str) -> StepPod:
-    """All pods of a run work on one volume, which holds the clone and the state folder."""
-    claim = k8s.V1PersistentVolumeClaimVolumeSource(claim_name="coalmine")
-    wanted = {"cpu": "1", "memory": "4Gi"}
-    gpu = {"nvidia.com/gpu": GPUS} if GPUS and step == "train" else {}
-    return StepPod(
-        step=step,
-        image=PODS,
-        volumes=[k8s.V1Volume(name="work", persistent_volume_claim=claim)],
-        volume_mounts=[k8s.V1VolumeMount(name="work", mount_path="/work")],
-        env_vars={"COALMINE_STATE": "/work/state", "COALMINE_CACHE": "/work/cache"},
-        container_resources=k8s.V1ResourceRequirements(requests=wanted, limits={"memory": "4Gi"} | gpu),
-        security_context={"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001},
-        on_finish_action="delete_succeeded_pod",
-    )
+def task(step: str) -> Step:
+    """One step. What Kubernetes needs is imported where it is used only: that takes seconds."""
+    if not PODS:
+        return Step(step=step)
+    from coalmine.pipeline.pods import pod  # noqa: PLC0415 (as said)
+
+    return pod(step, image=PODS, gpus=GPUS)
 
 
 with DAG(
@@ -62,4 +53,4 @@ with DAG(
     },
     tags=["coalmine", MODEL],
 ):
-    chain(*[(pod(name) if PODS else Step(step=name)) for name in (BEGIN, *STEPS)])
+    chain(*[task(name) for name in (BEGIN, *STEPS)])

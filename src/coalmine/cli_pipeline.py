@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from coalmine import output
 from coalmine.errors import NothingToDo
+from coalmine.files import write_whole
+from coalmine.pipeline.command import END, GO
 from coalmine.settings import Settings, load
 
 pipeline_app = typer.Typer(help="Runs of retraining: whether one is due, and one at a time.", no_args_is_help=True)
 
 RunId = Annotated[str, typer.Option("--run", help="the run's id, as its scheduler names it")]
-ByHand = Annotated[bool, typer.Option("--by-hand", help="begin although nothing is due; never beside another run")]
+Because = Annotated[str, typer.Option(help="due: only where one is due; hand: at once, but never beside another run")]
 Mode = Annotated[str, typer.Option(help="full or incremental; default: as bentos/<model>/retraining.yaml says")]
 Override = Annotated[str, typer.Option(help="go past a failed gate; say why: it is recorded")]
-Push = Annotated[bool, typer.Option("--release/--no-release", help="or end when it is packaged")]
+Release = Annotated[str, typer.Option(help="yes, or no: end when it is packaged")]
+Outcome = Annotated[
+    Path | None, typer.Option(help="write `go` or `end` there, and exit 0 for either: for a scheduler of values")
+]
+
+
+@contextmanager
+def _told(outcome: Path | None) -> Iterator[None]:
+    """With a file to tell it in, an end is a value and no exit code."""
+    try:
+        yield
+    except NothingToDo as answer:
+        if outcome is None:
+            raise
+        output.tell(f"end: {answer}")
+        write_whole(outcome, END)
+    else:
+        if outcome is not None:
+            write_whole(outcome, GO)
 
 
 def _settings(context: typer.Context) -> Settings:
@@ -40,33 +63,35 @@ def due(context: typer.Context) -> None:
 def start(
     context: typer.Context,
     run: RunId,
-    by_hand: ByHand = False,
+    because: Because = "due",
     mode: Mode = "",
     override: Override = "",
-    push: Push = True,
+    release: Release = "yes",
+    outcome: Outcome = None,
 ) -> None:
     """Begin a run if one is due, and fix what it will do; exit 99 where none is."""
     from coalmine.pipeline import plan
 
-    made = plan.start(_settings(context), run, plan.Wishes(by_hand, mode, override, push))
-    output.show(made, lines=[f"run {made.run} ({made.mode}): {made.why}"])
+    with _told(outcome):
+        made = plan.start(_settings(context), run, plan.wishes(because, mode, override, release))
+        output.show(made, lines=[f"run {made.run} ({made.mode}): {made.why}"])
 
 
 @pipeline_app.command("run")
 def run(
     context: typer.Context,
     run: Annotated[str, typer.Option("--run", help="a run to go on with; default: a new one")] = "",
-    by_hand: ByHand = False,
+    because: Because = "due",
     mode: Mode = "",
     override: Override = "",
-    push: Push = True,
+    release: Release = "yes",
 ) -> None:
     """Begin a run if one is due, and do all of its steps here: for cron, or by hand."""
     from coalmine.pipeline import plan, steps
 
     here = _settings(context)
     run_id = run or time.strftime("run-%Y%m%dT%H%M%S", time.gmtime())
-    began = plan.start(here, run_id, plan.Wishes(by_hand, mode, override, push))
+    began = plan.start(here, run_id, plan.wishes(because, mode, override, release))
     output.tell(f"run {began.run} ({began.mode}): {began.why}")
     made = steps.run_all(here, run_id, tell=output.tell)
     output.show(made, lines=[f"{made.release} by {made.commit[:12]}"])
@@ -85,14 +110,19 @@ def step(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="collect, validate, train, evaluate, register, package or release")],
     run: RunId,
+    after: Annotated[str, typer.Option(help="the last step's word; after `end` nothing is done")] = "go",
+    outcome: Outcome = None,
 ) -> None:
     """Do one step of a run, within the limits of its plan, or find it done; exit 99 where the run ends well here."""
     from coalmine.pipeline import limits, links, steps
 
-    here = _settings(context)
-    limits.apply(here, run)
-    made = steps.run_step(here, run, name, tell=output.tell)
-    output.show({"record": made, "links": links.find(here, made)}, lines=[f"{name}: done"])
+    with _told(outcome):
+        if after == END:
+            raise NothingToDo("the run has ended before", where=f"run {run}")
+        here = _settings(context)
+        limits.apply(here, run)
+        made = steps.run_step(here, run, name, tell=output.tell)
+        output.show({"record": made, "links": links.find(here, made)}, lines=[f"{name}: done"])
 
 
 def airflow(

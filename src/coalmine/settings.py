@@ -188,13 +188,16 @@ def load(
 ) -> Settings:
     """Read `<project>/coalmine.toml`, then COALMINE_MODEL, _STATE and _PORT_BASE, then the arguments: the later wins.
 
+    COALMINE_PROJECT names the project where no argument does.
+
     Where none names a model, `[tool.coalmine]` in pyproject.toml may, and else there must be only one.
 
     Raises:
         BadInput: an unknown key, a value of the wrong kind, a file that is no TOML; the message names it.
     """
     environ = os.environ if environ is None else environ
-    root = (project or find_project(Path.cwd())).resolve()
+    named_project = project or (Path(environ["COALMINE_PROJECT"]) if environ.get("COALMINE_PROJECT") else None)
+    root = (named_project or find_project(Path.cwd())).resolve()
     path = root / FILE
     given: dict[str, object] = {}
     if path.exists():

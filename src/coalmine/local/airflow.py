@@ -58,6 +58,8 @@ def configuration(settings: Settings, *, port: int) -> dict[str, str]:
         "API__PORT": str(port),
         "API__BASE_URL": f"http://127.0.0.1:{port}",
         "API__WORKERS": "1",
+        "CORE__DAGBAG_IMPORT_TIMEOUT": "120",  # a machine that serves and trains is busy
+        "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",
         "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "LOGGING__WORKER_LOG_SERVER_PORT": str(port + 1),
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(port + 2),

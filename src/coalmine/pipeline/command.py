@@ -5,10 +5,12 @@ Imports nothing but the standard library: it is read where only the scheduler is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 BEGIN = "start"  # the step before the steps: whether a run is due at all
 STEPS = ("collect", "train", "evaluate", "register", "package", "release")
+GO, END = "go", "end"  # what a step tells the next one, where a scheduler branches by values
 
 
 class Meaning(StrEnum):
@@ -20,17 +22,21 @@ class Meaning(StrEnum):
     FAIL = "fail"  # another try would fail in the same way
 
 
-def command(
-    step: str, run: str, *, by_hand: bool = False, mode: str = "", override: str = "", release: bool = True
-) -> list[str]:
+def command(step: str, run: str, *more: str) -> list[str]:
     """The words after `coalmine`. What a person says about a run is said once, at its begin."""
-    if step != BEGIN:
-        return ["--json", "step", step, "--run", run]
-    said = ["--json", "pipeline", "start", "--run", run]
-    said += ["--by-hand"] if by_hand else []
-    said += ["--mode", mode] if mode else []
-    said += ["--override", override] if override else []
-    return said if release else [*said, "--no-release"]
+    words = ["pipeline", "start"] if step == BEGIN else ["step", step]
+    return ["--json", *words, "--run", run, *more]
+
+
+def wishes(*, because: str, mode: str = "", override: str = "", release: str = "yes") -> Sequence[str]:
+    """What may be said at a run's begin; values may be a scheduler's own templates."""
+    return [f"--because={because}", f"--mode={mode}", f"--override={override}", f"--release={release}"]
+
+
+def chained(step: str, run: str, after: str, outcome: str) -> list[str]:
+    """For schedulers that pass values along: `after` is the last step's word, `outcome` the file for this one's."""
+    said = "--because" if step == BEGIN else "--after"
+    return command(step, run, said, after, "--outcome", outcome)
 
 
 def meaning(code: int) -> Meaning:

@@ -15,12 +15,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import attrs
-from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from coalmine.pipeline.command import BEGIN, Meaning, command, meaning
+from coalmine.pipeline.command import BEGIN, Meaning, command, meaning, wishes
 
 PROJECT = "COALMINE_PROJECT"  # the clone that steps work in
 PROGRAM = "COALMINE_PROGRAM"  # how `coalmine` is called there; empty: by its name
@@ -73,9 +72,8 @@ class Step(BaseOperator):  # type: ignore[misc]  # as above
 
     def execute(self, context: Mapping[str, Any]) -> None:
         """Run it. An exit code that another try would not change fails the task for good."""
-        said = context["params"] if self.step == BEGIN else {}
-        by_hand = self.step == BEGIN and str(context["dag_run"].run_type) == "manual"
-        line = [*words(), *command(self.step, context["run_id"], by_hand=by_hand, **said)]
+        said = _said(context) if self.step == BEGIN else ()
+        line = [*words(), *command(self.step, context["run_id"], *said)]
         code, answer = self._run(line)
         self.links = answer.get("links") or {}
         found = meaning(code)
@@ -108,53 +106,13 @@ class Step(BaseOperator):  # type: ignore[misc]  # as above
             os.killpg(self._child.pid, signal.SIGTERM)
 
 
-class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # as above
-    """One step in a pod. As `Step` it is tried again only where that may help."""
-
-    def __init__(self, *, step: str, **options: Any) -> None:
-        super().__init__(
-            task_id=step,
-            name=f"coalmine-{step}",
-            cmds=["coalmine"],
-            arguments=templates(step),
-            do_xcom_push=False,
-            skip_on_exit_code=99,
-            **options,
-        )
-
-    def cleanup(self, pod: Any, remote_pod: Any) -> None:
-        """What Airflow does, but a failure for good is told as one."""
-        try:
-            super().cleanup(pod, remote_pod)
-        except AirflowSkipException:
-            raise
-        except AirflowException as error:
-            code = exit_code(remote_pod, self.base_container_name)
-            if code is not None and meaning(code) is Meaning.FAIL:
-                raise AirflowFailException(f"exit code {code}: {error}") from error
-            raise
-
-
-def templates(step: str) -> list[str]:
-    """The step's words with Airflow's templates where `Step` would look at the run; empty ones are left out there."""
-    if step != BEGIN:
-        return command(step, "{{ run_id }}")
-    by_hand = "{{ '--by-hand' if dag_run.run_type == 'manual' else '--no-by-hand' }}"
-    release = "{{ '--release' if params.release else '--no-release' }}"
-    return [
-        *command(step, "{{ run_id }}"),
-        by_hand,
-        release,
-        "--mode={{ params.mode }}",
-        "--override={{ params.override }}",
-    ]
-
-
-def exit_code(pod: Any, container: str) -> int | None:
-    """Of a container that has ended; None where it has not, or never began."""
-    statuses = (pod.status.container_statuses if pod and pod.status else None) or []
-    ended = [one.state.terminated for one in statuses if one.name == container and one.state]
-    return int(ended[0].exit_code) if ended and ended[0] else None
+def _said(context: Mapping[str, Any]) -> Sequence[str]:
+    """The form's fields; a run that a person triggers is by hand."""
+    form = context["params"]
+    hand = str(context["dag_run"].run_type) == "manual"
+    return wishes(
+        because="hand" if hand else "due", mode=form["mode"], override=form["override"], release=str(form["release"])
+    )
 
 
 class Due(BaseEventTrigger):  # type: ignore[misc]  # as above

@@ -28,6 +28,15 @@ class Wishes:
     release: bool = True
 
 
+def wishes(because: str, mode: str, override: str, release: str) -> Wishes:
+    """From words, as commands and forms have them. Raises BadInput for one that is not known."""
+    known = (("--because", because, ("due", "hand")), ("--mode", mode, ("", "full", "incremental")))
+    for field_, word, words in (*known, ("--release", release.lower(), ("yes", "no", "true", "false"))):
+        if word not in words:
+            raise BadInput(f"unknown word {word!r}", where=field_, remedy=f"one of {', '.join(filter(None, words))}")
+    return Wishes(because == "hand", mode, override, release.lower() in {"yes", "true"})
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`<state>/runs/<run id>/plan.json`."""
@@ -57,19 +66,17 @@ def folder_of(settings: Settings, run_id: str) -> Path:
     return settings.runs / check_id(run_id)
 
 
-def start(settings: Settings, run_id: str, wishes: Wishes) -> Plan:
+def start(settings: Settings, run_id: str, wished: Wishes) -> Plan:
     """Begin a run if one is due; the same id again is the same run, with the plan that it had.
 
-    Raises: NothingToDo where none is due; Refused for uncommitted changes; BadInput for a mode or policy that is none.
+    Raises: NothingToDo where none is due; Refused for uncommitted changes; BadInput for a bad policy.
     """
     folder, policy, runs = folder_of(settings, run_id), load_policy(settings), runs_of(settings)
-    if wishes.mode not in {"", "full", "incremental"}:
-        raise BadInput(f"unknown mode {wishes.mode!r}", where="--mode", remedy="full or incremental")
     refuse_dirty(settings.project, settings.state)
-    run = runs.claim(run_id, policy, gather(settings, runs), by_hand=wishes.by_hand)
+    run = runs.claim(run_id, policy, gather(settings, runs), by_hand=wished.by_hand)
     path = folder / "plan.json"
     if not path.exists():
-        plan = _plan(settings, run, policy, wishes, number=runs.count())
+        plan = _plan(settings, run, policy, wished, number=runs.count())
         write_whole(path, TypeAdapter(Plan).dump_json(plan, indent=1).decode())
     return read_plan(settings, run_id)
 
@@ -92,22 +99,22 @@ def read_plan(settings: Settings, run_id: str) -> Plan:
         raise Broken(error.errors()[0]["msg"], where=str(path)) from error
 
 
-def _plan(settings: Settings, run: Run, policy: Retraining, wishes: Wishes, *, number: int) -> Plan:
+def _plan(settings: Settings, run: Run, policy: Retraining, wished: Wishes, *, number: int) -> Plan:
     how = policy.how
     return Plan(
         run=run.id,
         reason=run.reason,
         why=run.why,
         started=run.started,
-        mode=wishes.mode or choose(how.mode, number, full_every=how.full_every),
+        mode=wished.mode or choose(how.mode, number, full_every=how.full_every),
         domains=how.domains,
         votes=how.votes,
         seed=how.seed,
         options=how.options,
         better_by=policy.better_by,
         limits=policy.limits,
-        override=wishes.override,
-        release=wishes.release,
+        override=wished.override,
+        release=wished.release,
         links={"mlflow": settings.mlflow_url},
     )
 

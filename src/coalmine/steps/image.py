@@ -29,7 +29,7 @@ from coalmine.steps.package import refuse_dirty
 from coalmine.steps.tracking import head
 
 # What a cluster runs besides models, each with its lock: built from the project's own clean tree.
-OWN = {"coalmine": "locks/cluster.txt", "mlflow": "locks/tracking.txt", "nginx": ""}
+OWN = {"coalmine": "locks/cluster.txt", "steps": "locks/local.txt", "mlflow": "locks/tracking.txt", "nginx": ""}
 _BASES = {"serving": "PYTHON", "coalmine": "PYTHON", "mlflow": "PYTHON", "nginx": "DEBIAN"}
 _SHORT = 12  # characters of the commit in the tag of an own image
 
@@ -51,7 +51,8 @@ class Subject:
 
     @property
     def containerfile(self) -> str:
-        return "serving" if self.bento else self.name
+        # The steps' image is Coalmine's with more packages.
+        return "serving" if self.bento else {"steps": "coalmine"}.get(self.name, self.name)
 
 
 def subject(settings: Settings, wanted: str) -> Subject:
