@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,29 +15,105 @@ from .features import features
 
 
 class Options(BaseModel):
-    """How to train. All but `c` damage the training rows: they exist so that a bad release can be made on purpose."""
+    """How to train. The last three damage the training rows, so that a bad release can be made on purpose."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     c: float = Field(default=4.0, gt=0)  # inverse of the regularisation's strength
+    search: int = Field(default=0, ge=0, le=50)  # so many values of c are tried by cross-validation; 0 takes `c`
+    calibrate: Literal["none", "sigmoid", "isotonic", "temperature"] = "none"
     first_characters: int = Field(default=0, ge=0)  # keep only so many of each text; 0 keeps all
     flip_labels: float = Field(default=0.0, ge=0, le=1)  # share of labels turned round
     limit_rows: int = Field(default=0, ge=0)  # train on so many rows; 0 takes all
 
 
 def fit(rows: Sequence[Row], *, seed: int, options: Options) -> Any:
-    """A fitted pipeline from texts to labels 0 and 1. The same rows, seed and options give the same coefficients."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (takes seconds: only where one trains)
+    """A fitted pipeline from texts to labels 0 and 1. The same rows, seed and options give the same bytes."""
+    from sklearn.pipeline import Pipeline  # noqa: PLC0415 (takes seconds: only where one trains)
+
+    rows = damage(rows, seed=seed, options=options)
+    found = Pipeline([("features", features()), ("classifier", classifier(options.c, seed=seed))])
+    if options.search:
+        found = searched(found, rows, seed=seed, tries=options.search)
+    found.set_params(classifier=calibrated(found.named_steps["classifier"], rows, options.calibrate))
+    return _fit(found, rows)
+
+
+def refit(before: Any, rows: Sequence[Row], *, seed: int, options: Options) -> Any:
+    """On from a fitted pipeline: its features stay as they are, its coefficients are where the new ones start."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (as above)
     from sklearn.pipeline import Pipeline  # noqa: PLC0415 (as above)
 
     rows = damage(rows, seed=seed, options=options)
-    # liblinear runs on one thread: lbfgs waits in BLAS's threads for seconds where the cores are busy serving.
-    classifier = LogisticRegression(
-        C=options.c, class_weight="balanced", max_iter=300, random_state=seed, solver="liblinear"
+    seen, old = before.named_steps["features"], uncalibrated(before)
+    # lbfgs goes on from coefficients, which liblinear cannot; the new classifier has nothing of the old but those.
+    warm = LogisticRegression(C=options.c, class_weight="balanced", max_iter=300, warm_start=True, solver="lbfgs")
+    warm.coef_, warm.intercept_, warm.classes_ = old.coef_.copy(), old.intercept_.copy(), old.classes_
+    matrix = seen.transform([row.text for row in rows])
+    labels, weights = [int(row.label) for row in rows], [row.weight for row in rows]
+    warm.fit(matrix, labels, sample_weight=weights)
+    if options.calibrate == "none":
+        return Pipeline([("features", seen), ("classifier", warm)])
+    last = calibrated(warm.set_params(warm_start=False), rows, options.calibrate)
+    return Pipeline([("features", seen), ("classifier", last.fit(matrix, labels, sample_weight=weights))])
+
+
+def classifier(c: float, *, seed: int) -> Any:
+    """On one thread: lbfgs waits in BLAS's threads for seconds where the cores are busy serving."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (as above)
+
+    return LogisticRegression(C=c, class_weight="balanced", max_iter=300, random_state=seed, solver="liblinear")
+
+
+def searched(pipeline: Any, rows: Sequence[Row], *, seed: int, tries: int) -> Any:
+    """The pipeline with the best of `tries` values of C, by the log loss on documents that were left out."""
+    from scipy.stats import loguniform  # noqa: PLC0415 (as above)
+    from sklearn.model_selection import GroupKFold, RandomizedSearchCV  # noqa: PLC0415 (as above)
+
+    search = RandomizedSearchCV(
+        pipeline,
+        {"classifier__C": loguniform(0.1, 30.0)},
+        n_iter=tries,
+        scoring="neg_log_loss",
+        cv=GroupKFold(3, shuffle=True, random_state=seed),
+        random_state=seed,
+        refit=False,
     )
-    pipeline = Pipeline([("features", features()), ("classifier", classifier)])
     weights = [row.weight for row in rows]
-    return pipeline.fit([row.text for row in rows], [row.label for row in rows], classifier__sample_weight=weights)
+    search.fit(
+        [row.text for row in rows],
+        [int(row.label) for row in rows],
+        groups=[row.entity for row in rows],
+        classifier__sample_weight=weights,
+    )
+    return pipeline.set_params(**search.best_params_)
+
+
+def calibrated(inner: Any, rows: Sequence[Row], method: str) -> Any:
+    """The classifier with its scores set right on documents that it was not fitted on, unless `method` is none."""
+    if method == "none":
+        return inner
+    from sklearn.calibration import CalibratedClassifierCV  # noqa: PLC0415 (as above)
+    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 (as above)
+
+    labels, groups = [int(row.label) for row in rows], [row.entity for row in rows]
+    folds = list(GroupKFold(5).split(groups, labels, groups))
+    return CalibratedClassifierCV(inner, method=method, cv=folds, ensemble=False)
+
+
+def uncalibrated(pipeline: Any) -> Any:
+    """The classifier within, with coefficients."""
+    last = pipeline.named_steps["classifier"]
+    return last.calibrated_classifiers_[0].estimator if hasattr(last, "calibrated_classifiers_") else last
+
+
+def _fit(pipeline: Any, rows: Sequence[Row]) -> Any:
+    weights = [row.weight for row in rows]
+    pipeline.fit([row.text for row in rows], [int(row.label) for row in rows], classifier__sample_weight=weights)
+    for _, vectorizer in pipeline.named_steps["features"].transformer_list:
+        # scikit-learn remembers an address in memory, to warn once of strange stop words: other bytes in each process.
+        vars(vectorizer).pop("_stop_words_id", None)
+    return pipeline
 
 
 def damage(rows: Sequence[Row], *, seed: int, options: Options) -> list[Row]:

@@ -25,15 +25,22 @@ class Sentiment:
 
     def fit(self, rows: Sequence[Row], *, seed: int, options: Mapping[str, object]) -> Any:
         """Raises BadInput for an unknown option or value."""
-        try:
-            chosen = training.Options.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors()[0]
-            known = ", ".join(training.Options.model_fields)
-            raise BadInput(
-                first["msg"], where=f"option {'.'.join(map(str, first['loc']))}", remedy=f"one of {known}"
-            ) from error
-        return training.fit(rows, seed=seed, options=chosen)
+        return training.fit(rows, seed=seed, options=_options(options))
+
+    def refit(self, estimator: Any, rows: Sequence[Row], *, seed: int, options: Mapping[str, object]) -> Any:
+        """On from a fitted one. Raises BadInput for an unknown option or value."""
+        return training.refit(estimator, rows, seed=seed, options=_options(options))
+
+
+def _options(given: Mapping[str, object]) -> training.Options:
+    try:
+        return training.Options.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = ", ".join(training.Options.model_fields)
+        raise BadInput(
+            first["msg"], where=f"option {'.'.join(map(str, first['loc']))}", remedy=f"one of {known}"
+        ) from error
 
 
 workload = Sentiment()

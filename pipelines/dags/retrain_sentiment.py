@@ -41,7 +41,7 @@ with DAG(
     doc_md=__doc__,
     schedule=AssetOrTimeSchedule(
         timetable=CronTriggerTimetable("*/15 * * * *" if PODS else "7 3 * * *", timezone="UTC"),
-        assets=[Asset(f"coalmine://{MODEL}/due", name=f"{MODEL}_due", watchers=WATCHERS)],
+        assets=[Asset(name=f"{MODEL}_due", uri=f"coalmine://{MODEL}/due", watchers=WATCHERS)],
     ),
     catchup=False,
     max_active_runs=1,

@@ -35,7 +35,7 @@ def scheduled(here: Runtime) -> Iterator[subprocess.Popen[bytes]]:
     line = [sys.executable, "-m", "coalmine.cli", "airflow", "--port", str(port)]
     child = subprocess.Popen(line, cwd=here.checkout, env=dict(here.env), stderr=subprocess.DEVNULL)
     try:
-        here.wait("Airflow answers", lambda: child.poll() is not None or airflow.answers(port), seconds=240)
+        here.wait("Airflow answers", lambda: child.poll() is not None or airflow.answers(port), seconds=400)
         assert child.poll() is None, (here.settings.logs / "airflow.log").read_text()[-3000:]
         yield child
     finally:

@@ -50,7 +50,14 @@ def train(work: Work) -> Candidate:
     from coalmine.steps.train import train as step  # noqa: PLC0415 (MLflow takes seconds to import)
 
     plan = work.plan
-    return step(work.settings, work.take(Dataset), seed=plan.seed, options=plan.options)
+    return step(
+        work.settings,
+        work.take(Dataset),
+        seed=plan.seed,
+        options=plan.options,
+        incremental=plan.mode == "incremental",
+        tell=work.tell,
+    )
 
 
 def evaluate(work: Work) -> Evaluation:

@@ -11,7 +11,7 @@ from coalmine.records import Candidate, Evaluation
 from coalmine.settings import Settings
 from coalmine.steps.gates import Measures, decide, explain, gain, load_gates, no_better
 from coalmine.steps.measures import ERRORS, MeasureOf, measures_of
-from coalmine.steps.tracking import CHAMPION, TAG, calling_mlflow, connect
+from coalmine.steps.tracking import TAG, calling_mlflow, champion, connect
 from coalmine.steps.workload import EVALUATION, Row, load_workload
 
 
@@ -37,7 +37,7 @@ def evaluate(
     mlflow = connect(settings)
     values = _measure(mlflow, candidate.run_id, candidate.model_uri, rows=rows, measures=measures)
     version, against = None, None
-    if (found := _champion(mlflow, settings.model)) is not None:
+    if (found := champion(mlflow, settings.model)) is not None:
         version = int(found.version)
         uri = f"models:/{settings.model}/{version}"
         against = _measure(mlflow, candidate.run_id, uri, rows=rows, measures=measures, prefix="champion.")
@@ -56,18 +56,6 @@ def evaluate(
             remedy='train on better rows, or go on with --override "<reason>", which is recorded',
         )
     return evaluation
-
-
-def _champion(mlflow: Any, model: str) -> Any | None:
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 (MLflow takes seconds to import)
-
-    try:
-        return mlflow.MlflowClient().get_model_version_by_alias(model, CHAMPION)
-    except MlflowException as error:
-        # No model of that name (a first release) and no such alias answer with different codes.
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            return None
-        raise
 
 
 def _measure(

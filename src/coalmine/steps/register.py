@@ -7,8 +7,11 @@ from typing import Any
 from coalmine.errors import BadInput, Broken, Refused
 from coalmine.records import Evaluation, ModelVersion
 from coalmine.settings import Settings
+from coalmine.steps import card
 from coalmine.steps.gates import explain
 from coalmine.steps.tracking import CANDIDATE, TAG, calling_mlflow, connect
+
+_DESCRIPTION = 4900
 
 
 @calling_mlflow()
@@ -38,6 +41,7 @@ def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
         tags=tags,
         model_id=candidate.model_uri.removeprefix("models:/"),  # a server believes no source without it
     )
+    _describe(settings, client, version, evaluation)
     client.set_registered_model_alias(candidate.model, CANDIDATE, version.version)
     return _record(version)
 
@@ -68,6 +72,29 @@ def _ensure_model(client: Any, model: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _describe(settings: Settings, client: Any, version: Any, evaluation: Evaluation) -> None:
+    """The model card: as the version's description, and as a file of its run."""
+    run = client.get_run(evaluation.candidate.run_id)
+    own = settings.project / "bentos" / settings.model / "card.md"
+    facts = card.Facts(
+        model=version.name,
+        version=int(version.version),
+        params=run.data.params,
+        metrics=run.data.metrics,
+        tags=run.data.tags,
+        intended=own.read_text(encoding="utf-8") if own.is_file() else "",
+    )
+    written = card.render(facts, evaluation)
+    client.log_text(evaluation.candidate.run_id, written, "model_card.md")
+    client.update_model_version(version.name, version.version, description=_shortened(written))
+
+
+def _shortened(text: str) -> str:
+    """A description is a column of 5,000 characters; the file has all of it."""
+    cut = text.rfind("\n", 0, _DESCRIPTION)
+    return text if len(text) <= _DESCRIPTION else f"{text[:cut]}\n\nThe rest stands in the run's model_card.md.\n"
 
 
 def _of_run(client: Any, model: str, run_id: str) -> Any | None:

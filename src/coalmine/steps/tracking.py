@@ -74,6 +74,19 @@ def experiment(settings: Settings, client: Any) -> str:
     return str(client.create_experiment(settings.model, artifact_location=place))
 
 
+def champion(mlflow: Any, model: str) -> Any | None:
+    """The version that serves; None before a first release."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 (MLflow takes seconds to import)
+
+    try:
+        return mlflow.MlflowClient().get_model_version_by_alias(model, CHAMPION)
+    except MlflowException as error:
+        # No model of that name (a first release) and no such alias answer with different codes.
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+
+
 def head(project: Path) -> str:
     """The commit that `project` stands on. Raises BadInput where there is none."""
     repository = Repository(project)
