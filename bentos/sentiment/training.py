@@ -50,6 +50,7 @@ def refit(before: Any, rows: Sequence[Row], *, seed: int, options: Options) -> A
     warm = LogisticRegression(C=options.c, class_weight="balanced", max_iter=300, warm_start=True, solver="lbfgs")
     warm.coef_, warm.intercept_, warm.classes_ = old.coef_.copy(), old.intercept_.copy(), old.classes_
     matrix = seen.transform([row.text for row in rows])
+    forget_addresses(seen)
     labels, weights = [int(row.label) for row in rows], [row.weight for row in rows]
     warm.fit(matrix, labels, sample_weight=weights)
     if options.calibrate == "none":
@@ -110,10 +111,14 @@ def uncalibrated(pipeline: Any) -> Any:
 def _fit(pipeline: Any, rows: Sequence[Row]) -> Any:
     weights = [row.weight for row in rows]
     pipeline.fit([row.text for row in rows], [int(row.label) for row in rows], classifier__sample_weight=weights)
-    for _, vectorizer in pipeline.named_steps["features"].transformer_list:
-        # scikit-learn remembers an address in memory, to warn once of strange stop words: other bytes in each process.
-        vars(vectorizer).pop("_stop_words_id", None)
+    forget_addresses(pipeline.named_steps["features"])
     return pipeline
+
+
+def forget_addresses(seen: Any) -> None:
+    """scikit-learn remembers where its stop words lie in memory, to warn once: other bytes in each process."""
+    for _, vectorizer in seen.transformer_list:
+        vars(vectorizer).pop("_stop_words_id", None)
 
 
 def damage(rows: Sequence[Row], *, seed: int, options: Options) -> list[Row]:

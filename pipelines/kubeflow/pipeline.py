@@ -29,7 +29,8 @@ def container(step: str) -> Component:
         return dsl.ContainerSpec(image=IMAGE, command=["coalmine"], args=chained(step, run, after, outcome))
 
     component.__name__ = step
-    return dsl.container_component(component)
+    made: Component = dsl.container_component(component)
+    return made
 
 
 def placed(task: Any, step: str) -> Any:
@@ -48,7 +49,7 @@ def placed(task: Any, step: str) -> Any:
 def pipeline(component: Callable[[str], Component] = container, place: Callable[[Any, str], Any] = placed) -> Any:
     """All steps, one after the other. The run's id is the job's name; `because` is `due`, or `hand`."""
 
-    @dsl.pipeline(name=f"retrain-{MODEL}", description="collect, train, evaluate, register, package, release")
+    @dsl.pipeline(name=f"retrain-{MODEL}", description=", ".join(STEPS))  # type: ignore[untyped-decorator]  # no types
     def retrain(because: str = "due") -> None:
         said: Any = because
         for step in (BEGIN, *STEPS):

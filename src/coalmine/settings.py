@@ -133,6 +133,7 @@ class Settings(BaseModel):
         """How far this machine's files have been taken into the lake."""
         return self.state / "ingest"
 
+    @property
     def steps(self) -> Path:
         """What steps by hand leave for the next; those of a run lie in its own folder."""
         return self.state / "steps"

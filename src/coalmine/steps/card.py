@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coalmine.records import Evaluation
@@ -65,6 +65,6 @@ def _gate(evaluation: Evaluation) -> str:
     return _table(rows, head=("check", "value", "bound", "")) + override
 
 
-def _table(rows: list[tuple[str, ...]], *, head: tuple[str, ...]) -> str:
+def _table(rows: Sequence[tuple[str, ...]], *, head: tuple[str, ...]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)

@@ -40,7 +40,7 @@ def parse() -> dict[str, Any]:
         return {"errors": bag.import_errors}
     (dag,) = bag.dags.values()
     schedule: Any = dag.timetable
-    assets = [asset for _, asset in schedule.asset_condition.iter_assets()]
+    assets = list(schedule.asset_condition.objects)
     return {
         "errors": {},
         "id": dag.dag_id,
@@ -49,7 +49,7 @@ def parse() -> dict[str, Any]:
         "cron": schedule.timetable.expression,
         "assets": [asset.name for asset in assets],
         "watchers": [w.trigger.serialize() for asset in assets if isinstance(asset, Asset) for w in asset.watchers],
-        "params": {name: dag.params.get_param(name).schema for name in dag.params},
+        "params": {name: dag.params.get_param(name).description for name in dag.params},
         "active": dag.max_active_runs,
         "catchup": dag.catchup,
         "tasks": {found.task_id: task(found) for found in dag.tasks},

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from coalmine.errors import BadInput
 from coalmine.pipeline.due import Facts, Reason, due
 from coalmine.pipeline.plan import choose
-from coalmine.pipeline.policy import When
+from coalmine.pipeline.policy import Retraining, When, read_policy
+
+ROOT = Path(__file__).parents[3]
 
 WHEN = When(every_hours=24, labels=100, drift=True, pause_minutes=60)
 NOW = 1_000_000.0
@@ -60,3 +65,26 @@ def test_a_run_is_due_as_the_table_says(
 def test_an_incremental_policy_trains_in_full_now_and_then(mode: str, number: int, expected: str) -> None:
     """At the first run and each seventh after it: what is learnt bit by bit drifts."""
     assert choose(mode, number, full_every=7) == expected
+
+
+def test_each_field_of_the_policy_has_its_row_and_default() -> None:
+    """On the page that its errors name."""
+    page = (ROOT / "docs" / "reference" / "retraining.md").read_text(encoding="utf-8")
+    rows = {"better_by": Retraining().better_by}
+    for part in ("when", "how", "limits"):
+        rows |= {f"{part}.{key}": value for key, value in getattr(Retraining(), part).model_dump().items()}
+    for name, default in rows.items():
+        shown = json.dumps(default).strip('"')
+        assert f"| `{name}` | `{shown}` |" in page, (name, shown)
+
+
+def test_a_policy_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
+    """With file and field."""
+    (tmp_path / "retraining.yaml").write_text("schema: 1\nwhen: {lables: 3}\n")
+    with pytest.raises(BadInput, match=r"when\.lables"):
+        read_policy(tmp_path / "retraining.yaml")
+
+
+def test_the_examples_policy_can_be_read() -> None:
+    """And names the domain that the example starts from."""
+    assert read_policy(ROOT / "bentos" / "sentiment" / "retraining.yaml").how.domains == ("tweets",)
