@@ -79,7 +79,7 @@ class Runtime:
             env=dict(self.env),
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=180,
             check=False,
         )
 
