@@ -98,7 +98,9 @@ def test_the_pipeline_runs_for_real_under_the_local_runner(
 
 
 def _run(here: Settings, *, because: str) -> str:
-    line = [sys.executable, "-W", "ignore", "-c", LOCALLY, str(FOLDER / "pipeline.py"), str(here.project)]
+    script = here.state / "locally.py"  # KFP reads a component's source from its file
+    script.write_text(LOCALLY, encoding="utf-8")
+    line = [sys.executable, "-W", "ignore", str(script), str(FOLDER / "pipeline.py"), str(here.project)]
     done = subprocess.run(
         [*line, str(here.state), because], capture_output=True, text=True, timeout=590, check=False, cwd=here.project
     )
