@@ -26,7 +26,7 @@ def validate(
     from coalmine.steps.validate import validate as step
 
     here = _settings(context)
-    made = step(here, handover.take(here, Dataset), votes=here.feedback_database if votes else None)
+    made = step(here, handover.take(here.steps, Dataset), votes=here.feedback_database if votes else None)
     output.show(made, lines=[f"{check.found:7}  {check.name}: {check.what}" for check in made.checks])
 
 
