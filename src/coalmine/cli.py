@@ -14,7 +14,18 @@ from typing import Annotated, Any
 
 import typer
 
-from coalmine import cli_backup, cli_cluster, cli_drift, cli_image, cli_judge, cli_lake, cli_lint, cli_new, cli_pipeline, output
+from coalmine import (
+    cli_backup,
+    cli_cluster,
+    cli_drift,
+    cli_image,
+    cli_judge,
+    cli_lake,
+    cli_lint,
+    cli_new,
+    cli_pipeline,
+    output,
+)
 from coalmine.cli_forge import forge_app
 from coalmine.cli_infra import infra_app
 from coalmine.cli_services import feedback_app, judge_app
