@@ -79,13 +79,13 @@ def step(name: str) -> IoArgoprojWorkflowV1alpha1Template:
             command=["coalmine"],
             args=chained(name, "{{workflow.name}}", "{{inputs.parameters.after}}", SAID),
             env=[
-                EnvVar(name="COALMINE_STATE", value="/work/state"),
-                EnvVar(name="COALMINE_CACHE", value="/work/cache"),
+                EnvVar(name="COALMINE_STATE", value="/coalmine/state"),
+                EnvVar(name="COALMINE_CACHE", value="/coalmine/cache"),
             ],
-            working_dir="/work/project",
+            working_dir="/coalmine/project",
             resources=ResourceRequirements(requests={"cpu": "1", "memory": "2Gi"}, limits=limits),
             security_context=SecurityContext(allow_privilege_escalation=False, capabilities=Capabilities(drop=["ALL"])),
-            volume_mounts=[VolumeMount(name="work", mount_path="/work"), VolumeMount(name="said", mount_path="/tmp")],  # noqa: S108 (as above)
+            volume_mounts=[VolumeMount(name="work", mount_path="/coalmine"), VolumeMount(name="said", mount_path="/tmp")],  # noqa: S108 (as above)
         ),
         retry_strategy=IoArgoprojWorkflowV1alpha1RetryStrategy(
             limit="3",

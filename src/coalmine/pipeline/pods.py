@@ -62,8 +62,8 @@ def pod(step: str, *, image: str, gpus: str = "", claim: str = "coalmine") -> St
         step=step,
         image=image,
         volumes=[k8s.V1Volume(name="work", persistent_volume_claim=volume)],
-        volume_mounts=[k8s.V1VolumeMount(name="work", mount_path="/work")],
-        env_vars={f"COALMINE_{name.upper()}": f"/work/{name}" for name in ("project", "state", "cache")},
+        volume_mounts=[k8s.V1VolumeMount(name="work", mount_path="/coalmine")],
+        env_vars={f"COALMINE_{name.upper()}": f"/coalmine/{name}" for name in ("project", "state", "cache")},
         container_resources=k8s.V1ResourceRequirements(
             requests={"cpu": "1", "memory": "2Gi"}, limits={"memory": "4Gi"} | gpu
         ),
