@@ -16,8 +16,16 @@ from coalmine.pipeline.command import BEGIN, STEPS, chained
 MODEL = "sentiment"
 IMAGE = "registry.example.com/steps:main"  # yours, by digest: `coalmine image build steps`
 GPUS = 0  # of NVIDIA, for the step `train`
-VOLUME = {"constant": "coalmine", "mountPath": "/coalmine", "pvcNameParameter": {"runtimeValue": {"constant": "coalmine"}}}
-PLACES = {"COALMINE_PROJECT": "/coalmine/project", "COALMINE_STATE": "/coalmine/state", "COALMINE_CACHE": "/coalmine/cache"}
+VOLUME = {
+    "constant": "coalmine",
+    "mountPath": "/coalmine",
+    "pvcNameParameter": {"runtimeValue": {"constant": "coalmine"}},
+}
+PLACES = {
+    "COALMINE_PROJECT": "/coalmine/project",
+    "COALMINE_STATE": "/coalmine/state",
+    "COALMINE_CACHE": "/coalmine/cache",
+}
 
 Component = Callable[..., Any]
 

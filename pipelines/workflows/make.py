@@ -85,7 +85,10 @@ def step(name: str) -> IoArgoprojWorkflowV1alpha1Template:
             working_dir="/coalmine/project",
             resources=ResourceRequirements(requests={"cpu": "1", "memory": "2Gi"}, limits=limits),
             security_context=SecurityContext(allow_privilege_escalation=False, capabilities=Capabilities(drop=["ALL"])),
-            volume_mounts=[VolumeMount(name="work", mount_path="/coalmine"), VolumeMount(name="said", mount_path="/tmp")],  # noqa: S108 (as above)
+            volume_mounts=[
+                VolumeMount(name="work", mount_path="/coalmine"),
+                VolumeMount(name="said", mount_path="/tmp"),  # noqa: S108 (as above)
+            ],
         ),
         retry_strategy=IoArgoprojWorkflowV1alpha1RetryStrategy(
             limit="3",
