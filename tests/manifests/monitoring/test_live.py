@@ -1,5 +1,6 @@
 """Rules and dashboards in a real Prometheus over a real rollout: the real Envoy before two servers, the real judge on
-its counters. Flagger's weight and phase are the only series that the test itself shows.
+its counters, a look for drift at texts that changed. Flagger's weight and phase are the only series that the test
+itself shows.
 """
 
 from __future__ import annotations
@@ -16,12 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from cluster.rootfs import envoy
 from coalmine.cluster.tally import Tally
+from coalmine.drift import metrics, resources
+from coalmine.drift.health import health
+from coalmine.drift.reading import Fitted
+from coalmine.drift.run import of_texts
+from coalmine.drift.watch import Plan
+from coalmine.settings import Settings
 from manifests.monitoring.estate import RULES, Query, boards, filled, queries
 from manifests.monitoring.shadow import draw
+from unit.drift.test_watch import CALM, LOUD, texts
 from unit.judge.running import Running, begin, judge
 from unit.judge.test_envoy_real import configuration, free_port, process, wait
 
@@ -55,6 +64,21 @@ class Flagger:
             f"flagger_canary_successes_total{{{ended}}} 1\n"
             f"flagger_canary_failures_total{{{ended}}} {self.failures}\n"
         ) + self.closer.exposition().decode()
+
+
+def drift(settings: Settings, *, judge: int) -> Callable[[], str]:
+    """What `coalmine drift` writes of texts that changed, with what the judge's process takes by then."""
+    plan = Plan(window=20, reference=100, parts=199)
+    tenant = of_texts(texts(LOUD, 100, 7), texts(CALM, 100, 6), Fitted(), plan, name="default")
+    (settings.state / "run").mkdir(parents=True)
+    record = {"name": "judge", "pid": judge, "created": psutil.Process(judge).create_time(), "marks": {}}
+    (settings.state / "run" / "judge.json").write_text(json.dumps(record), encoding="utf-8")
+
+    def look() -> str:
+        taken = resources.processes(settings)
+        return metrics.text(health([tenant], made_at=time.time(), model="sentiment", alpha=0.05, processes=taken))
+
+    return look
 
 
 @contextmanager
@@ -141,7 +165,10 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         stack.enter_context(process([*line, "-l", "error"], tmp_path / "envoy.log"))
         running = stack.enter_context(judge(tmp_path, more=options))
         platform = stack.enter_context(served(flagger.text))
-        targets = {"envoy": admin, "platform": platform, "judge": running.port}
+        assert running.process is not None
+        settings = Settings(project=tmp_path, state=tmp_path / "state", model="sentiment")
+        looks = stack.enter_context(served(drift(settings, judge=running.process.pid)))
+        targets = {"envoy": admin, "platform": platform, "judge": running.port, "drift": looks}
         (tmp_path / "prometheus.yml").write_text(json.dumps(scrapes(targets)), encoding="utf-8")
         line = ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
         line.append(f"--web.listen-address=127.0.0.1:{port}")
