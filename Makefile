@@ -20,9 +20,15 @@ demo: $(VENV)/local.stamp ## the whole story on real data: four releases, one ma
 	@$(MAKE) --no-print-directory system PACKAGES=nginx
 	@$(BIN)/coalmine demo
 
-test: $(VENV)/dev.stamp ## lint, types, import contracts and all tests
+# A first run builds the cluster's engines beside the other tests: politely, for they take what these leave.
+test: $(VENV)/dev.stamp ## lint, types, import contracts and all tests; those of a cluster where one can be had here
 	@$(MAKE) --no-print-directory system PACKAGES="nginx certbot chromium nodejs openssh-client postgresql prometheus shellcheck wrk"
-	@$(MAKE) --no-print-directory lint types contracts unit slow
+	@$(BENCH) able 2>/dev/null && $(BENCH) install; \
+	  { ! $(BENCH) able || { $(BENCH) build && $(BENCH) images; }; } >$(VENV)/engines.log 2>&1 & engines=$$!; \
+	  $(MAKE) --no-print-directory lint types contracts unit slow || { kill $$engines 2>/dev/null; exit 1; }; \
+	  wait $$engines || cat $(VENV)/engines.log
+	@if why=$$($(BENCH) able 2>&1); then KUBECONFIG= $(MAKE) --no-print-directory test-cluster; \
+	  else echo "left out, the tests of a cluster: $$why"; fi
 
 lint: $(VENV)/dev.stamp manifests ## the style of the code, and this repository's own manifests
 	$(BIN)/ruff check .
@@ -43,7 +49,7 @@ unit: $(VENV)/dev.stamp ## the fast tests
 
 slow: $(VENV)/dev.stamp ## the tests that start the whole runtime
 	@$(BENCH) build pebble pebble-challtestsrv >/dev/null # not within a test's time
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations=15
 
 bench: $(VENV)/dev.stamp ## measure, and write docs/benchmarks.md
 	@$(MAKE) --no-print-directory system PACKAGES="nginx wrk"
@@ -69,8 +75,8 @@ cluster-down: $(VENV)/dev.stamp ## end it, also after a crash, and leave nothing
 	@$(BENCH) down
 
 test-cluster: $(VENV)/dev.stamp ## the tests that need a cluster: KUBECONFIG's, else one brought up here
-	@test -n "$$KUBECONFIG" || $(BENCH) install
-	$(BIN)/python -m pytest -m cluster
+	@test -n "$$KUBECONFIG" || { $(BENCH) install && $(BENCH) build && $(BENCH) images; } >/dev/null
+	$(BIN)/python -m pytest -m cluster --durations=15
 
 test-infra: $(VENV)/dev.stamp ## Pulumi's real engine over the stack kind, on KUBECONFIG's cluster; without one it says so
 	@$(BIN)/python tests/infra/run.py

@@ -44,6 +44,12 @@ def install() -> None:
 
 
 @app.command()
+def able() -> None:
+    """Whether a bench can be had on this machine; where not, why: on stderr, with exit code 4."""
+    bench.able()
+
+
+@app.command()
 def up() -> None:
     """Bring the cluster up, or what is down of it; print its kubeconfig's path."""
     machine = bench.Machine()

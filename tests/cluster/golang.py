@@ -61,7 +61,7 @@ def build(name: str, engine: Engine, *, into: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=f"go-{name}-") as scratch:
         _write_module(engine, folder=Path(scratch))
         stamps = [f"-X {variable}={value}" for variable, value in engine.stamps.items()]
-        line = [*_polite(), _go(), "build", "-v", "-mod=mod", "-p", "2", "-ldflags", " ".join(["-s -w", *stamps])]
+        line = [*_polite(), command(), "build", "-v", "-mod=mod", "-p", "2", "-ldflags", " ".join(["-s -w", *stamps])]
         tags = ["-tags", engine.tags] if engine.tags else []
         environment = _environment() | {"CGO_ENABLED": "1" if engine.cgo else "0"}
         _watched(name, [*line, *tags, "-o", str(into), engine.path], folder=Path(scratch), environment=environment)
@@ -78,10 +78,10 @@ def _write_module(engine: Engine, *, folder: Path) -> None:
     (folder / "go.mod").write_text(f"module bench\n\ngo {WANTED[0]}.{WANTED[1]}.0\n")
     edits = [f"-require={engine.module}@{engine.version}"]
     if engine.borrowed:
-        theirs = json.loads(_run([_go(), "mod", "edit", "-json", _fetched(engine.module, engine.version)["GoMod"]]))
+        theirs = json.loads(_run([command(), "mod", "edit", "-json", _fetched(engine.module, engine.version)["GoMod"]]))
         edits += [f"-require={r['Path']}@{r['Version']}" for r in theirs["Require"] if r["Version"] != "v0.0.0"]
         edits += _replaced(engine, theirs)
-    _run([_go(), "mod", "edit", *edits], folder=folder)
+    _run([command(), "mod", "edit", *edits], folder=folder)
 
 
 def _replaced(engine: Engine, theirs: dict[str, Any]) -> list[str]:
@@ -124,7 +124,7 @@ def _explained(name: str, lines: list[str]) -> Exception:
 
 def _fetched(module: str, version: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="go-mod-") as scratch:
-        line = [_go(), "mod", "download", "-json", f"{module}@{version}"]
+        line = [command(), "mod", "download", "-json", f"{module}@{version}"]
         answer = subprocess.run(line, cwd=scratch, env=_environment(), capture_output=True, text=True, check=False)
     said: dict[str, str] = json.loads(answer.stdout or "{}")
     if answer.returncode or "Dir" not in said:
@@ -139,7 +139,7 @@ def _run(line: list[str], *, folder: Path | None = None) -> str:
     return answer.stdout
 
 
-def _go() -> str:
+def command() -> str:
     """The Go command, new enough. Raises Missing."""
     remedy = f"install Go {WANTED[0]}.{WANTED[1]} or newer from https://go.dev/dl/ and put it on the PATH"
     found = shutil.which("go") or shutil.which("go", path=PLACES)

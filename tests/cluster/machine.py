@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import cache, images, network, packages
+from cluster import cache, golang, images, network, packages
 from cluster.control import ControlPlane, Options
 from cluster.control_daemon import Daemon
 from cluster.engines import binary
@@ -195,9 +195,20 @@ class _Caged(Daemon):
         self.begun = True
 
 
+def able() -> None:
+    """Raises Missing where no bench can be had: no root, no cgroup v1, no Go, packages that nothing installs."""
+    _has_rights()
+    golang.command()
+    packages.obtainable()
+
+
 def _may_run_here() -> None:
     """Raises Missing with all that the machine lacks."""
     packages.check((*packages.BUILD, *packages.NODE))
+    _has_rights()
+
+
+def _has_rights() -> None:
     if os.geteuid() != 0:
         remedy = "sudo make cluster-up, or KUBECONFIG=<of a cluster of yours> make test-cluster"
         raise Missing("a node needs root: cgroups, mounts, a bridge", remedy=remedy)

@@ -60,6 +60,12 @@ def check(needs: tuple[Need, ...] = ALL) -> None:
         raise Missing(what, remedy="on Debian and Ubuntu: sudo " + " ".join(_line(missing)))
 
 
+def obtainable() -> None:
+    """Raises Missing where something lacks and `install` could not mend it."""
+    if not _may_install():
+        check()
+
+
 def install() -> list[str]:
     """Install what is lacking where this may be done: as root on Debian or Ubuntu. Returns the packages' names.
 
@@ -68,7 +74,7 @@ def install() -> list[str]:
     missing = lacking()
     if not missing:
         return []
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
+    if not _may_install():
         check()
     # RUNLEVEL=1: an installed etcd or redis must not start as a service; the bench runs its own.
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
@@ -77,6 +83,10 @@ def install() -> list[str]:
         if done.returncode:
             raise Broken(f"{' '.join(line)} failed:\n{done.stderr.strip()[-600:]}")
     return [need.package for need in missing]
+
+
+def _may_install() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def _line(needs: list[Need]) -> list[str]:

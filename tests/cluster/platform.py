@@ -25,7 +25,6 @@ from cluster.node.layout import BENCH_DOMAIN, NODE
 from cluster.pki import Authority
 from cluster.registry import NAME as REGISTRY
 from cluster.registry import Registry
-from coalmine.steps.image import OWN
 
 ROOT = Path(__file__).parents[2]
 BOOTSTRAP = "gitops/clusters/bench/bootstrap"
@@ -105,7 +104,7 @@ class Platform:
         """Build (or find) this project's images of `source`'s HEAD and push them: name -> digest."""
         project_images.bases()
         pushed = {}
-        for name in OWN:
+        for name in project_images.PARTS:
             say(f"building {name}")
             pushed[name] = self.registry.push(project_images.archive(name, source=source), name)
         return pushed

@@ -16,8 +16,8 @@ from coalmine.errors import Broken
 from coalmine.release.git import Repository
 
 ROOT = Path(__file__).parents[2]
-# What goes into each image, besides the base that it is built on.
-_PARTS = {
+# What goes into each image that the bench's tree runs (no pipeline is in it), besides the base that it is built on.
+PARTS = {
     "coalmine": ("src", "nginx", "images", "pyproject.toml", "locks/cluster.txt"),
     "mlflow": ("images/mlflow.Containerfile", "locks/tracking.txt"),
     "nginx": ("images/nginx.Containerfile",),
@@ -29,7 +29,7 @@ _KEPT = 2  # of each image: this commit's and the one before
 def archive(name: str, *, source: Path = ROOT) -> Path:
     """The OCI archive of one of the project's images at `source`'s HEAD. Raises as the build does."""
     repository = Repository(source)
-    parts = {part: repository.run("rev-parse", f"HEAD:{part}").strip() for part in _PARTS[name]}
+    parts = {part: repository.run("rev-parse", f"HEAD:{part}").strip() for part in PARTS[name]}
     recipe = json.dumps({"name": name, "over": images.image(_BASES[name]).name, "parts": parts}, sort_keys=True)
 
     def make(path: Path) -> None:
