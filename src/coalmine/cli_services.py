@@ -11,6 +11,9 @@ from coalmine import output
 from coalmine.errors import BadInput
 from coalmine.settings import Settings, load
 
+DATABASE = "COALMINE_JUDGE_DATABASE"  # rather than an argument, where the address has a password in it
+_STORE = "an SQLite file, or a URL of PostgreSQL"
+
 judge_app = typer.Typer(help="The judge: the service, and what checks it.", no_args_is_help=True)
 feedback_app = typer.Typer(help="People's votes and corrections.", no_args_is_help=True)
 
@@ -18,7 +21,7 @@ feedback_app = typer.Typer(help="People's votes and corrections.", no_args_is_he
 @judge_app.command("serve")
 def judge_serve(
     *,
-    database: Annotated[str, typer.Option(help="an SQLite file, or a URL of PostgreSQL")],
+    database: Annotated[str, typer.Option(envvar=DATABASE, show_envvar=False, help=f"{_STORE}; or ${DATABASE}")],
     access_log: Annotated[Path | None, typer.Option(help="nginx's JSON access log")] = None,
     feedback: Annotated[Path | None, typer.Option(help="the feedback store's SQLite file")] = None,
     prometheus: Annotated[str, typer.Option(help="the URL of a Prometheus server")] = "",

@@ -89,11 +89,10 @@ def _issuer(values: Values) -> list[Patch]:
 def _parts(values: Values) -> Iterator[Patch]:
     settings = _json({"kind": "ConfigMap", "name": "closer-settings"}, [_replace("/data/GIT", values.git)], own=False)
     yield _inner("closer", {"patches": [settings]})
-    if values.databases:
-        more: dict[str, object] = {"components": ["../../../platform/mlflow/postgres"]}
-        yield _inner("mlflow", more | _account(values, "mlflow"))
-    if account := _account(values, "judge"):
-        yield _inner("judge", account)
+    for component in ("mlflow", "judge"):
+        stores = {"components": [f"../../../platform/{component}/postgres"]} if values.databases else {}
+        if more := {**stores, **_account(values, component)}:
+            yield _inner(component, more)
     if noted := values.annotations.get("cert-manager"):
         yield _helm("cert-manager", {"serviceAccount": {"annotations": dict(noted)}})
     bundle: Patch = {"name": "coalmine", "classpath": "airflow.providers.git.bundles.git.GitDagBundle"}

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psycopg
 import pytest
 import yaml
 
+from cluster.control import free_port
 from coalmine.infra import handover
 from coalmine.infra.handover import Values
 from manifests import rendered
+from manifests.schemas import faults
+from unit.judge.postgres import server
 
 ROOT = Path(__file__).parents[3]
 GIT = "https://forge.test/team/models.git"
@@ -88,6 +98,61 @@ def test_stores_and_identities_reach_mlflow(root: Path) -> None:
     found = built(root, "clusters/production/mlflow", told["patches"])
     account = next(one for one in found if one["kind"] == "ServiceAccount")
     assert account["metadata"]["annotations"] == noted["mlflow"]
+
+
+def told_judge(root: Path) -> list[dict[str, Any]]:
+    """The judge as production has it beside databases: its own folder, with what the root hands to it."""
+    told = inner(built(root, "clusters/production", handover.patches(values(databases=True))), "judge")
+    made = [f"../gitops/clusters/production/judge/{one}" for one in told["components"]]
+    over = Path(tempfile.mkdtemp(dir=root))
+    kustomization = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    kustomization |= {"resources": ["../gitops/clusters/production/judge"], "components": made}  # type: ignore[dict-item]
+    (over / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return list(rendered.build(root, over.name))
+
+
+def test_the_judge_reads_its_database_from_the_secret_that_infrastructure_makes(root: Path) -> None:
+    """By the environment, not by an argument that whoever lists processes sees; each object is valid."""
+    found = told_judge(root)
+    pod = next(one for one in found if one["kind"] == "Deployment")["spec"]["template"]["spec"]
+    judge = next(one for one in pod["containers"] if one["name"] == "judge")
+    assert not [one for one in judge["args"] if one.startswith("--database")]
+    wanted = {"secretKeyRef": {"name": "judge-database", "key": "url"}}
+    assert judge["env"] == [{"name": "COALMINE_JUDGE_DATABASE", "valueFrom": wanted}]
+    assert "--database=/data/feedback.db" in next(one for one in pod["containers"] if one["name"] == "feedback")["args"]
+    assert [(one["kind"], wrong) for one in found if (wrong := faults(one))] == []
+
+
+@pytest.mark.slow
+def test_the_judges_own_command_line_comes_up_on_a_real_postgresql(root: Path, tmp_path: Path) -> None:
+    """Command and arguments of the manifest, with paths and ports of this machine; the Secret's value as it is made."""
+    pod = next(one for one in told_judge(root) if one["kind"] == "Deployment")["spec"]["template"]["spec"]
+    judge = next(one for one in pod["containers"] if one["name"] == "judge")
+    port = free_port()
+    line = [*judge["command"], *judge["args"]]
+    line = [one.replace("/data", str(tmp_path)).replace("/policies", str(tmp_path / "policies")) for one in line]
+    line = [f"--port={port}" if one.startswith("--port") else one.replace("0.0.0.0", "127.0.0.1") for one in line]
+    (tmp_path / "policies").mkdir()
+    with server() as postgres:
+        url = postgres.url("judge").replace("postgresql://", "postgresql+psycopg://")
+        environment = os.environ | {judge["env"][0]["name"]: url}
+        with subprocess.Popen([sys.executable, "-m", "coalmine.cli", *line[1:]], env=environment) as running:
+            try:
+                assert answers(f"http://127.0.0.1:{port}{judge['readinessProbe']['httpGet']['path']}", running)
+            finally:
+                running.terminate()
+        with psycopg.connect(url.replace("+psycopg", "")) as link:
+            assert link.execute("SELECT count(*) FROM analyses").fetchone() == (0,)
+
+
+def answers(url: str, running: subprocess.Popen[bytes]) -> bool:
+    """Once it does; False where the process has ended before."""
+    while running.poll() is None:
+        with suppress(httpx.TransportError):
+            if httpx.get(url, trust_env=False, timeout=5).status_code == 200:
+                return True
+        time.sleep(0.2)
+    return False
 
 
 @pytest.mark.parametrize("cluster", ["production", "kind", "bench"])
