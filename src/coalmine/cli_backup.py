@@ -14,11 +14,15 @@ Moment = Annotated[str, typer.Option("--snapshot", help="which one; default: the
 Given = Annotated[Path, typer.Argument(help="the state folder, on one machine `.coalmine` in the project")]
 
 
-def backup(state: Given, to: Kept) -> None:
+def backup(
+    state: Given,
+    to: Kept,
+    keep: Annotated[int, typer.Option(min=0, help="how many of the newest snapshots stay; 0: all")] = 0,
+) -> None:
     """Copy the state folder: registry, lake, judge, votes, releases. What runs goes on running."""
     from coalmine.local import backup as backups
 
-    made = backups.backup(state, to)
+    made = backups.backup(state, to, keep=keep)
     summary = {"snapshot": made.taken, "files": len(made.entries), "bytes": made.size, "digest": made.digest}
     output.show(
         summary, lines=[f"{made.taken}: {len(made.entries)} files, {made.size:,} bytes, digest {made.digest[:12]}"]

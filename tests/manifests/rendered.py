@@ -89,6 +89,8 @@ def pods(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
     for one in objects:
         if one["kind"] in ("Deployment", "StatefulSet", "Job"):
             yield one, one["spec"]["template"]
+        elif one["kind"] == "CronJob":
+            yield one, one["spec"]["jobTemplate"]["spec"]["template"]
 
 
 def containers(template: Object) -> list[Object]:

@@ -23,7 +23,7 @@ class StoreSecretsArgs:
 
 
 class StoreSecrets(pulumi.ComponentResource):
-    """Secrets `mlflow-stores`, `judge-database`, and Airflow's four."""
+    """Secrets `mlflow-stores`, `judge-database`, Airflow's four, and `backup-database` for the dumps of each database."""
 
     def __init__(self, name: str, args: StoreSecretsArgs, inside: Inside) -> None:
         super().__init__("coalmine:inside:StoreSecrets", name, None, inside.component())
@@ -44,7 +44,9 @@ Values = dict[str, pulumi.Output[str]]
 
 def _secrets(stores: Stores, seed: Seed) -> dict[tuple[str, str], Values]:
     """By namespace and name; the keys are those that the readers ask for."""
-    return {
+    homes = {"mlflow": "mlflow", "judge": "coalmine", "airflow": "airflow"}
+    dumped = {(home, "backup-database"): _libpq(database, stores, seed) for database, home in homes.items()}
+    return dumped | {
         ("mlflow", "mlflow-stores"): {
             "database": _url("postgresql", "mlflow", stores, seed),
             "artifacts": pulumi.Output.concat(stores.artifacts, "/mlflow"),
@@ -55,6 +57,13 @@ def _secrets(stores: Stores, seed: Seed) -> dict[tuple[str, str], Values]:
         ("airflow", "airflow-api"): {"api-secret-key": seed.key("airflow-api")},
         ("airflow", "airflow-jwt"): {"jwt-secret": seed.key("airflow-jwt")},
     }
+
+
+def _libpq(database: str, stores: Stores, seed: Seed) -> Values:
+    """As PostgreSQL's own programs read it from their environment."""
+    plain = {"PGUSER": database, "PGDATABASE": database, "PGSSLMODE": "require"}
+    made = {key: pulumi.Output.from_input(value) for key, value in plain.items()}
+    return made | {"PGHOST": stores.databases[database], "PGPASSWORD": seed.password(database)}
 
 
 def _url(scheme: str, database: str, stores: Stores, seed: Seed) -> pulumi.Output[str]:

@@ -93,6 +93,8 @@ def _parts(values: Values) -> Iterator[Patch]:
         stores = {"components": [f"../../../platform/{component}/postgres"]} if values.databases else {}
         if more := {**stores, **_account(values, component)}:
             yield _inner(component, more)
+    if values.databases:  # a Component of the cluster's own, since it must know the cluster's images
+        yield _inner("backup", {"components": ["databases"]})
     if noted := values.annotations.get("cert-manager"):
         yield _helm("cert-manager", {"serviceAccount": {"annotations": dict(noted)}})
     bundle: Patch = {"name": "coalmine", "classpath": "airflow.providers.git.bundles.git.GitDagBundle"}

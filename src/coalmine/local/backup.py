@@ -2,11 +2,13 @@
 
 A backup folder holds `objects/<ab>/<sha256>`, each content once, and `snapshots/<time>.json`, each a list of paths with
 digests. A snapshot is written last and in one step: it is whole or it is not there. What a broken run has copied is
-used by the next one. Restoring checks each digest, and puts the folder in place by one rename.
+used by the next one. Restoring checks each digest, and puts the folder in place by one rename; into a folder that is
+there, such as a volume's root, part by part.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -14,7 +16,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,7 @@ LEFT_OUT = frozenset({"run", "logs", "edge", "demo"})
 _FIRST = ("_delta_log", "HEAD", "packed-refs", "refs")
 _SQLITE = b"SQLite format 3\x00"
 _TRIES = 3
+_OF_A_VOLUME = "lost+found"  # the file system's own, in the root of a volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,11 @@ class Snapshot:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def backup(state: Path, to: Path) -> Snapshot:
+def backup(state: Path, to: Path, *, keep: int = 0) -> Snapshot:
     """Copy `state` into the backup folder `to`, which may hold earlier snapshots; it may be running meanwhile.
 
-    Raises BadInput where there is nothing to copy, or `to` lies in it; Temporary where files keep vanishing.
+    `keep`: how many of the newest snapshots stay, with this one; 0: all. Raises BadInput where there is nothing to
+    copy, or `to` lies in it; Temporary where files keep vanishing, or another run writes to the same folder.
     """
     if not state.is_dir():
         raise BadInput(
@@ -71,19 +75,44 @@ def backup(state: Path, to: Path) -> Snapshot:
     if to.resolve().is_relative_to(state.resolve()):
         raise BadInput("a copy inside what is copied", where=str(to), remedy="name a folder elsewhere")
     to.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for attempt in range(1, _TRIES + 1):
-        try:
-            entries = tuple(sorted((_copied(state, path, to) for path in _files(state)), key=lambda entry: entry.path))
-        except FileNotFoundError as error:  # something was tidied away while we looked, such as a packed ref
-            if attempt == _TRIES:
-                raise Temporary(f"{error.filename} vanished", where=str(state), remedy="try again") from error
-        else:
-            break
-    else:  # pragma: no cover - the loop ends by break or by raising
-        raise Broken("no attempt was made")
-    made = Snapshot(datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"), entries)
-    write_whole(to / "snapshots" / f"{made.taken}.json", json.dumps(asdict(made), indent=1))
+    with _alone(to):
+        entries = _all_copied(state, to)
+        made = Snapshot(datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"), entries)
+        write_whole(to / "snapshots" / f"{made.taken}.json", json.dumps(asdict(made), indent=1))
+        if keep:
+            _thin(to, keep)
     return made
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One run at a time: what one thins out, another may be about to name."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Temporary("another run writes there", where=str(folder), remedy="wait until it has ended") from error
+        yield
+
+
+def _all_copied(state: Path, to: Path) -> tuple[Entry, ...]:
+    for left in reversed(range(_TRIES)):
+        try:
+            return tuple(sorted((_copied(state, path, to) for path in _files(state)), key=lambda entry: entry.path))
+        except FileNotFoundError as error:  # something was tidied away while we looked, such as a packed ref
+            if not left:
+                raise Temporary(f"{error.filename} vanished", where=str(state), remedy="try again") from error
+    raise AssertionError("unreachable")  # pragma: no cover - the loop ends by returning or by raising
+
+
+def _thin(folder: Path, keep: int) -> None:
+    """Older lists go first, then what none of the others names: broken off, it leaves too much, never too little."""
+    for taken in snapshots(folder)[:-keep]:
+        (folder / "snapshots" / f"{taken}.json").unlink()
+    named = {entry.digest for taken in snapshots(folder) for entry in load(folder, taken).entries}
+    for kept in (folder / "objects").glob("[0-9a-f][0-9a-f]/*"):
+        if kept.name not in named:
+            kept.unlink()
 
 
 def snapshots(folder: Path) -> list[str]:
@@ -118,22 +147,26 @@ def mismatches(state: Path, snapshot: Snapshot) -> list[str]:
 
 
 def restore(folder: Path, to: Path, *, taken: str = "") -> Snapshot:
-    """Put a snapshot in place as the state folder `to`, which must not be there.
+    """Put a snapshot in place as the state folder `to`, which must be empty or not there.
 
-    Raises Refused where it is, Broken where content is missing or damaged; then nothing has been put in place.
+    Raises Refused where it is neither, Broken where content is missing or damaged; then nothing has been put in place.
     """
     snapshot = load(folder, taken)
-    if to.exists() and any(to.iterdir()):
+    there = to.exists()  # a volume's root: nothing can be renamed over it
+    if there and any(one.name != _OF_A_VOLUME for one in to.iterdir()):
         raise Refused("there is a state folder already", where=str(to), remedy="move it away, or name another one")
     to.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{to.name}-restoring-", dir=to.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{to.name}-restoring-", dir=to if there else to.parent))
     try:
         for entry in snapshot.entries:
             _put(folder, entry, scratch)
         _hold(scratch, snapshot)
-        if to.exists():
-            to.rmdir()
-        scratch.rename(to)
+        if there:
+            for part in scratch.iterdir():
+                part.rename(to / part.name)
+            scratch.rmdir()
+        else:
+            scratch.rename(to)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

@@ -31,3 +31,13 @@ def test_nor_does_one_with_argo_cds_own_manifest(program: Path, tmp_path: Path) 
     missed: list[str] = []
     assert found(rendered.tree(tmp_path), program, missed) == []
     assert missed == []
+
+
+def test_nor_does_production_on_databases(program: Path, tmp_path: Path) -> None:
+    """As infra/ hands them over, by Components of their own: registry and judge, and the dumps beside the copies."""
+    root = rendered.tree(tmp_path)
+    given = {"mlflow": "../../../platform/mlflow/postgres", "judge": "../../../platform/judge/postgres"}
+    for part, component in (given | {"backup": "databases"}).items():
+        file = root / "gitops" / "clusters" / "production" / part / "kustomization.yaml"
+        file.write_text(file.read_text().replace("../images]", f"../images, {component}]"))
+    assert found(root, program, []) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import threading
 from contextlib import closing
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coalmine.errors import BadInput, Broken, Refused
+from coalmine.errors import BadInput, Broken, Refused, Temporary
 from coalmine.local import backup as backups
 
 
@@ -139,6 +140,44 @@ def test_a_list_that_leads_out_of_the_folder_is_refused(state: Path, tmp_path: P
     with pytest.raises(Broken, match="out of the folder"):
         backups.restore(tmp_path / "copies", tmp_path / "back")
     assert not (tmp_path / "outside.key").exists()
+
+
+def test_only_the_newest_snapshots_stay_with_all_that_they_name(state: Path, tmp_path: Path) -> None:
+    """Of four with a changing file two stay, each of them whole; contents that only older ones named are gone."""
+    for number in range(4):
+        (state / "mlflow" / "artifacts" / "model.pkl").write_bytes(f"weights {number}".encode())
+        backups.backup(state, tmp_path / "copies", keep=2)
+    left = backups.snapshots(tmp_path / "copies")
+    assert len(left) == 2
+    for number, taken in zip((2, 3), left, strict=True):
+        backups.restore(tmp_path / "copies", tmp_path / f"back{number}", taken=taken)
+        assert (tmp_path / f"back{number}/mlflow/artifacts/model.pkl").read_bytes() == f"weights {number}".encode()
+    contents_left = [path.read_bytes() for path in (tmp_path / "copies" / "objects").glob("*/*")]
+    assert b"weights 3" in contents_left
+    assert b"weights 0" not in contents_left
+
+
+def test_a_second_run_on_the_same_folder_is_told_to_wait(state: Path, tmp_path: Path) -> None:
+    """Two at once, of which one thins out, could drop what the other is about to name."""
+    backups.backup(state, tmp_path / "copies")
+    with (tmp_path / "copies" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Temporary, match="another run"):
+            backups.backup(state, tmp_path / "copies")
+
+
+def test_a_volumes_own_folder_is_filled_as_it_stands(state: Path, tmp_path: Path) -> None:
+    """A mount cannot be replaced by a rename: its parts are moved into it, beside the file system's own folder."""
+    backups.backup(state, tmp_path / "copies")
+    volume = tmp_path / "volume"
+    (volume / "lost+found").mkdir(parents=True)
+    inode = volume.stat().st_ino
+    restored = backups.restore(tmp_path / "copies", volume)
+    assert volume.stat().st_ino == inode
+    assert backups.mismatches(volume, restored) == []
+    assert sorted(one.name for one in volume.iterdir() if one.name.startswith(".")) == []
+    with pytest.raises(Refused, match="already"):
+        backups.restore(tmp_path / "copies", volume)
 
 
 def test_a_copy_inside_what_is_copied_is_refused(state: Path) -> None:
