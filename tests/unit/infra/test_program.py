@@ -146,7 +146,7 @@ def test_no_secret_is_in_plain_text_anywhere(name: str) -> None:
         if any(needle in one.raw for needle in needles):
             holders += 1
             assert not [needle for needle in needles if needle in json.dumps(manifests.open_part(one))], one
-    assert holders == {"kind": 0, "production": 12, "production-eks": 12}[name]  # nine Secrets, three users or instances
+    assert holders == {"kind": 0, "production": 12, "production-eks": 12}[name]  # Secrets, and databases
     text = manifests.text(made)
     assert not [needle for needle in needles if needle in text]
 
