@@ -80,3 +80,18 @@ def test_a_model_that_is_added_by_the_guide_stands_beside_the_first_with_a_tenan
     assert "sentiment" not in str([one["metadata"] for one in made])
     assert "sentiment.localhost" not in str(made)
     assert findings(clone) == ""
+
+
+def test_a_further_claim_is_copied_by_the_guides_own_folder(clone: Path) -> None:
+    """Its claim, by the cluster's own images, and the linter finds nothing in a cluster that has it."""
+    snippet = next(block.text for block in blocks(GUIDES / "back-up-and-restore.md", "yaml"))
+    folder = clone / "gitops/clusters/production/steps"
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text(snippet)
+    made = [one for one in build(clone, "gitops/clusters/production/steps") if one["kind"] == "CronJob"]
+    assert {one["metadata"]["name"] for one in made} == {"backup-steps", "restore-steps"}
+    for one in made:
+        pod = one["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        claims = {v["name"]: v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"]}
+        assert claims == {"data": "coalmine", "backups": "backups-steps"}
+        assert all("@sha256:" in container["image"] for container in pod["containers"])

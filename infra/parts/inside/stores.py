@@ -23,7 +23,7 @@ class StoreSecretsArgs:
 
 
 class StoreSecrets(pulumi.ComponentResource):
-    """Secrets `mlflow-stores`, `judge-database`, Airflow's four, and `backup-database` for the dumps of each database."""
+    """Secrets `mlflow-stores`, `judge-database`, Airflow's four, and a `backup-database` for each database's dumps."""
 
     def __init__(self, name: str, args: StoreSecretsArgs, inside: Inside) -> None:
         super().__init__("coalmine:inside:StoreSecrets", name, None, inside.component())
