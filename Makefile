@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint manifests types contracts unit slow bench bench-drift bench-judge bench-lake cluster-up \
+.PHONY: help install demo test lint manifests types contracts unit slow bench bench-drift bench-infra bench-judge bench-lake cluster-up \
   cluster-down test-cluster test-infra locks clean
 
 help: ## this list
@@ -60,6 +60,9 @@ bench-judge: $(VENV)/dev.stamp ## the judge on seeded streams, and write docs/ju
 
 bench-lake: $(VENV)/dev.stamp ## feedback, capture and the lake's join, and write docs/lake-benchmarks.md
 	$(BIN)/python tests/bench/bench_lake.py
+
+bench-infra: $(VENV)/dev.stamp ## the Pulumi program under mocks, and write docs/infra-benchmarks.md
+	$(BIN)/python tests/bench/bench_infra.py
 
 bench-drift: $(VENV)/dev.stamp ## drift on each domain, and false alarms on held-out tweets; write docs/drift-benchmarks.md
 	$(BIN)/python tests/bench/bench_drift.py

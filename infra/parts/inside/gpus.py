@@ -16,6 +16,7 @@ from coalmine.infra.config import Pool, Stack
 from parts.contracts import Cloud, inner
 from parts.inside.cluster import Inside
 
+# Versions that others run; neither chart was rendered or run here.
 PLUGIN = ("https://nvidia.github.io/k8s-device-plugin", "nvidia-device-plugin", "0.18.2")
 AUTOSCALER = ("https://kubernetes.github.io/autoscaler", "cluster-autoscaler", "9.46.3")
 

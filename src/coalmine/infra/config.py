@@ -19,6 +19,7 @@ from coalmine.infra import facts
 KEY = "coalmine:stack"  # in the stack file, under `config`
 SEED = "coalmine:seed"  # the one secret; see infra/README.md
 ZONES = 3  # fewer, and the loss of one takes the quorum of what is replicated
+CAN_BE_CUT = {"nvidia-tesla-a100"}  # of those in regions.yaml: L4, T4 and A10G have no MIG
 WIDEST = 16  # a larger network than /16 is no list of operators
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
@@ -40,9 +41,8 @@ class Pool(_Part):
     spot: bool = False  # a node that may go at any moment is a choice, not a default
     disk_gib: int = Field(default=100, ge=30, le=2000)  # images with CUDA are of ten GiB and more
     time_slices: int = Field(default=1, ge=1, le=48)  # pods a GPU: without isolation of memory, so one unless asked for
-    mig: str = Field(
-        default="", pattern=r"^([0-9]g\.[0-9]+gb)?$"
-    )  # a MIG profile, such as 1g.5gb: isolation in hardware
+    # A MIG profile, such as 1g.5gb: isolation in hardware. Empty, since few GPUs can be cut, and a whole one is faster.
+    mig: str = Field(default="", pattern=r"^([0-9]g\.[0-9]+gb)?$")
 
     @property
     def hardware(self) -> facts.Machine:
@@ -68,7 +68,7 @@ class Tenant(_Part):
     group: str = ""  # of your sign-on; empty: coalmine:<name>, as gitops/tenants has it
     gpus: int = Field(default=0, ge=0)  # most tenants need none, and a quota of none keeps a mistake cheap
     cpus: int = Field(default=8, ge=1)  # as gitops/platform/tenant: two copies of a model's three pods with room
-    memory_gib: int = Field(default=16, ge=1)
+    memory_gib: int = Field(default=16, ge=1)  # the same
 
 
 class Database(_Part):
@@ -84,13 +84,13 @@ class Stack(_Part):
 
     name: Name
     provider: Literal["gke", "eks", "existing"]
-    region: str = ""
+    region: str = ""  # no cloud: none; a cloud: there is no sensible guess at where data may lie
     zones: tuple[str, ...] = ()  # empty: the first three that the region and its GPU types have
     project: str = ""  # Google Cloud's project
     account: str = Field(default="", pattern=r"^([0-9]{12})?$")  # Amazon's account: nothing is made in another one
     context: str = ""  # `existing`: the kubeconfig's context; empty: its current one
     git: str = Field(pattern=r"^(https://[^@/\s]+|ssh://([a-z0-9_-]+@)?[^@/\s]+)/\S+$")  # no password in it
-    branch: str = "main"
+    branch: str = "main"  # what a new repository has, and what releases are pushed to
     cluster: str = ""  # the folder in gitops/clusters/; empty: the stack's name
     domain: Domain  # models are served at <model>.<domain>
     contact: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")  # whom Let's Encrypt writes to
@@ -99,9 +99,9 @@ class Stack(_Part):
     operators: tuple[str, ...] = ()  # networks that may reach the API; none: only from inside the network
     system: Pool | None = None  # None: three small nodes, one a zone, for what must always run
     cpu: Pool | None = None  # None: none to three nodes a zone, for what has no GPU
-    gpu: tuple[Pool, ...] = ()
-    tenants: tuple[Tenant, ...] = ()
-    database: Database = Database()
+    gpu: tuple[Pool, ...] = ()  # none: the dearest of all nodes are there by name only
+    tenants: tuple[Tenant, ...] = ()  # none: nobody runs anything before somebody is named
+    database: Database = Database()  # the smallest in two zones, with backups of two weeks
     keep: bool = True  # what holds data is protected; only a cluster for trying things may say false
 
     @property
@@ -191,6 +191,8 @@ class Stack(_Part):
                 raise ValueError(f"gpu.{place}.machine: {pool.machine} has no GPU")
             if pool.mig and self.provider == "eks":
                 raise ValueError(f"gpu.{place}.mig: on eks it wants NVIDIA's GPU operator, which is not made here")
+            if pool.mig and kind not in CAN_BE_CUT:
+                raise ValueError(f"gpu.{place}.mig: {kind} of {pool.machine} has no MIG; take time_slices")
             missing = [zone for zone in self.zones if zone not in offered.get(kind, ())]
             if missing:
                 raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ GPU = [{"name": "serving", "machine": "g2-standard-8", "max": 3}]
         ({"provider": "aks"}, "provider: "),
         ({"gpu": [{"name": "x", "machine": "g2-standard-8"}]}, r"gpu\.0\.max: "),
         ({"gpu": [GPU[0] | {"mig": "1g.5gb", "time_slices": 2}]}, "mig: not together"),
+        ({"gpu": [GPU[0] | {"mig": "1g.5gb"}], "tenants": []}, r"gpu\.0\.mig: nvidia-l4 .* has no MIG"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_key(change: dict[str, Any], said: str) -> None:
@@ -98,11 +100,38 @@ def test_an_estimate_adds_up_and_says_how_old_its_prices_are() -> None:
     table = facts.prices()
     by = {cost.what.split(":")[0]: cost for cost in found.costs}
     assert by["pool system"].least == pytest.approx(3 * 0.1340 * 730)
-    assert by["pool training"].most == pytest.approx(3 * 1.9984 * 730 * table.spot_share)
+    assert by["pool training"].most == pytest.approx(3 * 2.0008 * 730 * table.spot_share)
     assert found.least == pytest.approx(sum(cost.least for cost in found.costs))
     said = "\n".join(outline.lines(found))
     assert table.date in said
     assert f"{found.unseen} of {len(found.costs)} were not looked up" in said
+
+
+def test_every_default_has_its_reason_where_it_is_set() -> None:
+    """A comment on its line, or on the one above."""
+    text = Path(config.__file__).read_text(encoding="utf-8")
+    lines = ["", *text.splitlines()]
+    classes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+    fields = [field for one in classes for field in one.body if isinstance(field, ast.AnnAssign) and field.value]
+    defaults = [one for one in fields if "Field(" not in lines[one.lineno] or "default=" in lines[one.lineno]]
+    assert len(defaults) >= 25
+    bare = [one for one in defaults if "#" not in lines[one.lineno] and "#" not in lines[one.lineno - 1][:6]]
+    assert [lines[one.lineno] for one in bare] == []
+
+
+@pytest.mark.parametrize("name", ["production", "production-eks"])
+def test_a_shipped_stacks_price_was_read_somewhere_for_all_but_storage(name: str) -> None:
+    """What dominates the bill is not from memory; what is, is said."""
+    costs = outline.outline(config.load(FOLDER, name)).costs
+    unseen = [cost.what for cost in costs if not cost.looked_up]
+    assert all("GiB" in what for what in unseen), unseen
+    assert sum(cost.most for cost in costs if cost.looked_up) > 0.95 * sum(cost.most for cost in costs)
+
+
+def test_mig_on_amazon_is_refused_with_the_reason() -> None:
+    gpu = [{"name": "big", "machine": "g5.xlarge", "max": 3, "mig": "1g.5gb"}]
+    with pytest.raises(BadInput, match=r"gpu\.0\.mig: on eks it wants NVIDIA's GPU operator"):
+        config.read(given("production-eks") | {"gpu": gpu, "tenants": []}, name="x1", where="here")
 
 
 def test_two_long_names_stay_two_within_the_limit() -> None:
