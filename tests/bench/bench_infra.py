@@ -20,7 +20,7 @@ from coalmine.infra import config
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "infra-benchmarks.md"
-RUNS = 5
+RUNS = 3
 AIM = 10.0  # seconds, for the largest stack
 CODE = """
 import resource, sys, time
