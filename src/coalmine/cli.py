@@ -144,15 +144,21 @@ Override = Annotated[str, typer.Option(help="go past a failed gate; say why: it 
 
 
 @app.command()
-def collect(domain: Domains = None, votes: Votes = True) -> None:
-    """Gather training rows: base data, and what people said of predictions."""
+def collect(
+    domain: Domains = None,
+    votes: Votes = True,
+    snapshot: Annotated[str, typer.Option(help="what people said as this snapshot has it, by its digest")] = "",
+) -> None:
+    """Gather training rows: base data, and what people said of predictions, as a snapshot of the lake."""
     from coalmine.steps import handover
     from coalmine.steps.collect import collect as step
 
     here = settings()
-    made = step(here, domains=domain or (), votes=here.feedback_database if votes else None)
+    made = step(here, domains=domain or (), votes=votes, snapshot=snapshot)
     handover.leave(here.steps, made)
-    output.show(made, lines=[f"{made.rows:,} rows from {', '.join(made.sources)}, digest {made.digest[:12]}"])
+    lines = [f"{made.rows:,} rows from {', '.join(made.sources)}, digest {made.digest[:12]}"]
+    lines += [f"snapshot {made.snapshot.digest}"] if made.snapshot else []
+    output.show(made, lines=lines)
 
 
 app.command()(cli_drift.validate)
@@ -219,13 +225,12 @@ def retrain(
     override: Override = "",
     push: Annotated[bool, typer.Option("--release", help="release it when it is packaged")] = False,
 ) -> None:
-    """Collect, train, evaluate, register, package, in one process."""
+    """Collect, validate, train, evaluate, register, package, in one process."""
     from coalmine.steps.chain import Wish
     from coalmine.steps.chain import retrain as chain
 
     here = settings()
-    source = here.feedback_database if votes else None
-    wish = Wish(tuple(domain or ()), source, seed=seed, options=_options(option), override=override)
+    wish = Wish(tuple(domain or ()), votes=votes, seed=seed, options=_options(option), override=override)
     made = chain(here, wish, tell=output.tell)
     output.show(made, lines=[str(made.id)])
     if push:

@@ -16,17 +16,15 @@ def _settings(context: typer.Context) -> Settings:
     return load(project=given.get("project"), state=given.get("state"))
 
 
-def validate(
-    context: typer.Context,
-    votes: Annotated[bool, typer.Option("--votes/--no-votes", help="check people's votes as well")] = True,
-) -> None:
+def validate(context: typer.Context) -> None:
     """Check the rows last collected: schema, ranges, missing, duplicates, balance, leakage, votes. Exit 3 if bad."""
     from coalmine.records import Dataset
     from coalmine.steps import handover
     from coalmine.steps.validate import validate as step
 
     here = _settings(context)
-    made = step(here, handover.take(here.steps, Dataset), votes=here.feedback_database if votes else None)
+    made = step(here, handover.take(here.steps, Dataset))
+    handover.leave(here.steps, made)
     output.show(made, lines=[f"{check.found:7}  {check.name}: {check.what}" for check in made.checks])
 
 
@@ -48,11 +46,12 @@ def drift(
     from coalmine.drift import reading, run
     from coalmine.drift.health import EXIT_CODES, health, lines
     from coalmine.drift.watch import Plan
+    from coalmine.feedback.opening import open_lake
 
     here = _settings(context)
     plan = run.check(Plan(alpha=alpha, window=window, reference=reference))
     if texts is None:
-        found = run.examine(here, reading.open_lake(here), plan, now=time.time())
+        found = run.examine(here, open_lake(here), plan, now=time.time())
     else:
         rows, (known, fit) = reading.read_texts(texts), reading.reference(here, reference_texts)
         tenant = run.of_texts(rows, known, fit, plan, name=texts.name)

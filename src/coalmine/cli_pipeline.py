@@ -86,15 +86,27 @@ def run(
     override: Override = "",
     release: Release = "yes",
 ) -> None:
-    """Begin a run if one is due, and do all of its steps here: for cron, or by hand."""
-    from coalmine.pipeline import plan, steps
+    """Begin a run if one is due, and do all of its steps here, within the limits of its plan: for cron, or by hand."""
+    from coalmine.pipeline import limits, plan, steps
 
     here = _settings(context)
     run_id = run or time.strftime("run-%Y%m%dT%H%M%S", time.gmtime())
     began = plan.start(here, run_id, plan.wishes(because, mode, override, release))
     output.tell(f"run {began.run} ({began.mode}): {began.why}")
-    made = steps.run_all(here, run_id, tell=output.tell)
+    made = steps.run_all(here, run_id, tell=output.tell, before=lambda: limits.apply(here, run_id))
     output.show(made, lines=[f"{made.release} by {made.commit[:12]}"])
+
+
+@pipeline_app.command("lineage")
+def lineage(
+    context: typer.Context,
+    which: Annotated[str, typer.Argument(help="a release id, a version's number, or an alias")] = "champion",
+) -> None:
+    """From commit to snapshot to run to version to release: what a model was made from, and what became of it."""
+    from coalmine.pipeline import lineage as lineages
+
+    found = lineages.trace(_settings(context), which)
+    output.show(found, lines=lineages.lines(found))
 
 
 @pipeline_app.command("runs")

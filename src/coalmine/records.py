@@ -49,6 +49,7 @@ class Dataset:
     rows: int
     positives: int | None  # rows with label 1; None where a number is predicted
     sources: tuple[str, ...]
+    snapshot: Snapshot | None = None  # what people said, where it was learnt from
 
 
 class Found(StrEnum):
@@ -89,6 +90,8 @@ class Candidate:
     dataset_digest: str
     git_sha: str
     environment: str  # sha256 over the installed distributions and their versions
+    snapshot: str = ""  # the digest of what people said; empty where nothing of it was learnt from
+    retraining: str = ""  # the pipeline's run; empty where it was trained by hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ class ModelVersion:
     git_sha: str
     environment: str
     override: str = ""
+    snapshot: str = ""
+    retraining: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,7 @@ class Release:
     bento_digest: str  # sha256 over the Bento's files
     created: float
     override: str = ""
+    snapshot: str = ""
 
 
 @dataclass(frozen=True, slots=True)

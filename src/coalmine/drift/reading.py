@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from coalmine.drift.signals import Seen, words_of
-from coalmine.errors import BadInput, CoalmineError, Missing
+from coalmine.errors import BadInput, CoalmineError
 from coalmine.records import ReleaseId
 from coalmine.release.ledger import Ledger
 from coalmine.settings import Settings
@@ -34,15 +34,6 @@ class Fitted:
 
     prints: AbstractSet[str] = frozenset()
     words: AbstractSet[str] = frozenset()
-
-
-def open_lake(settings: Settings) -> Source:
-    """Raises Missing where a package is not installed: what cannot be looked at is not healthy."""
-    try:
-        from coalmine.feedback.lake import Lake  # noqa: PLC0415 (heavy: only where the lake is read)
-    except ImportError as error:
-        raise Missing(f"drift needs {error.name}", remedy="pip install 'coalmine[lake,serving]'") from error
-    return Lake.open(settings)
 
 
 def tenants(source: Source) -> list[tuple[str, str]]:

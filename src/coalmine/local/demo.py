@@ -159,7 +159,7 @@ def _tell(story: Story) -> None:
     story.say(f"thumbs down on reviews: {on_reviews:.1%}. It is the traffic that has changed, and nothing failed.")
 
     story.chapter("v2: retrained with those votes")
-    second = story.make(Wish(domains=["tweets"], votes=here.feedback_database))
+    second = story.make(Wish(domains=["tweets"], votes=True))
     people.ask(rate=RATE, domain="reviews", split="traffic")  # sentences that nobody has learnt from
     attempt = story.push(second)
     with ThreadPoolExecutor(max_workers=1) as aside:
@@ -182,7 +182,7 @@ def _two_bad_ones(story: Story) -> tuple[Release, Release]:
         options={"first_characters": 5},
         override="the demo's damaged model: let people be the judge of it",
     )
-    healthy = Wish(domains=["tweets"], votes=story.settings.feedback_database, seed=4)
+    healthy = Wish(domains=["tweets"], votes=True, seed=4)
     return story.make(damaged), story.make(healthy)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 BEGIN = "start"  # the step before the steps: whether a run is due at all
-STEPS = ("collect", "train", "evaluate", "register", "package", "release")
+STEPS = ("collect", "validate", "train", "evaluate", "register", "package", "release")
 GO, END = "go", "end"  # what a step tells the next one, where a scheduler branches by values
 
 

@@ -18,7 +18,8 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_
 def apply(settings: Settings, run_id: str) -> None:
     """Hold this process to the plan's limits, for good: for commands, never inside a service.
 
-    A step that needs more memory ends with MemoryError; one that needs longer with Temporary.
+    A step that needs more memory ends with MemoryError; one that needs longer with Temporary. Said again before the
+    next step in one process, the seconds begin anew.
     """
     limits = read_plan(settings, run_id).limits
     os.environ |= dict.fromkeys(_THREADS, str(limits.threads))

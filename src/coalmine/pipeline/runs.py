@@ -119,6 +119,14 @@ class Runs:
             found: float | None = db.execute(query, (FAILED, ABANDONED)).fetchone()[0]
         return found
 
+    def get(self, run_id: str) -> Run:
+        """Raises BadInput for a run that never began."""
+        with self._database.open() as db:
+            found = _one(db, run_id)
+        if found is None:
+            raise BadInput("no such run", where=f"run {run_id}", remedy="see `coalmine pipeline runs`")
+        return found
+
     def count(self) -> int:
         """How many have begun: an incremental policy trains in full now and then."""
         with self._database.open() as db:

@@ -16,7 +16,7 @@ from typing import Any
 from coalmine.errors import BadInput, CoalmineError, NothingToDo, Temporary
 from coalmine.pipeline import runs
 from coalmine.pipeline.plan import Plan, folder_of, read_plan, runs_of
-from coalmine.records import Candidate, Dataset, Evaluation, ModelVersion, Release, Released
+from coalmine.records import Candidate, Dataset, Evaluation, ModelVersion, Release, Released, Validation
 from coalmine.settings import Settings
 from coalmine.steps import handover
 
@@ -39,10 +39,17 @@ class Work:
 def collect(work: Work) -> Dataset:
     from coalmine.steps.collect import collect as step  # noqa: PLC0415 (pyarrow: only where it collects)
 
-    here = work.settings
-    votes = here.feedback_database if work.plan.votes else None
-    made = step(here, domains=work.plan.domains, votes=votes)
-    work.tell(f"{made.rows:,} rows from {', '.join(made.sources)}, digest {made.digest[:12]}")
+    made = step(work.settings, domains=work.plan.domains, votes=work.plan.votes)
+    named = f", snapshot {made.snapshot.digest[:12]}" if made.snapshot else ""
+    work.tell(f"{made.rows:,} rows from {', '.join(made.sources)}, digest {made.digest[:12]}{named}")
+    return made
+
+
+def validate(work: Work) -> Validation:
+    from coalmine.steps.validate import validate as step  # noqa: PLC0415 (pandera: only where it checks)
+
+    made = step(work.settings, work.take(Dataset))
+    work.tell("; ".join(f"{check.name} {check.found}" for check in made.checks))
     return made
 
 
@@ -52,9 +59,10 @@ def train(work: Work) -> Candidate:
     plan = work.plan
     return step(
         work.settings,
-        work.take(Dataset),
+        work.take(Validation).dataset,
         seed=plan.seed,
         options=plan.options,
+        retraining=plan.run,
         incremental=plan.mode == "incremental",
         tell=work.tell,
     )
@@ -102,6 +110,7 @@ def release(work: Work) -> Released:
 # In order: the step, and the record that it leaves.
 STEPS: dict[str, tuple[Callable[[Work], Any], type[Any]]] = {
     "collect": (collect, Dataset),
+    "validate": (validate, Validation),
     "train": (train, Candidate),
     "evaluate": (evaluate, Evaluation),
     "register": (register, ModelVersion),
@@ -141,10 +150,16 @@ def run_step(settings: Settings, run_id: str, name: str, *, tell: Tell = lambda 
         return made
 
 
-def run_all(settings: Settings, run_id: str, *, tell: Tell = lambda _: None) -> Any:
-    """All steps in this process, from the first that is not done; returns the last one's record."""
+def run_all(
+    settings: Settings, run_id: str, *, tell: Tell = lambda _: None, before: Callable[[], None] = lambda: None
+) -> Any:
+    """All steps in this process, from the first that is not done; `before` each comes what holds it to its limits.
+
+    Returns the last one's record.
+    """
     made = None
     for name in STEPS:
+        before()
         made = run_step(settings, run_id, name, tell=tell)
     return made
 

@@ -27,7 +27,16 @@ _TIMEOUT = (1.0, 10.0)  # seconds to connect and to answer
 _PAINTING = 30.0  # seconds for the picture; it takes half of one
 _SETTLES = 600.0  # seconds after which an analysis that the judge never closed is taken as it is
 UNNAMED = "canary"  # what the judge calls a canary whose counters name no release, as a gateway's do
-_LINEAGE = ("model_version", "run_id", "dataset_digest", "git_sha", "environment", "bento_digest", "override")
+_LINEAGE = (
+    "model_version",
+    "run_id",
+    "dataset_digest",
+    "snapshot",
+    "git_sha",
+    "environment",
+    "bento_digest",
+    "override",
+)
 _VERBS = {
     Outcome.FIRST_RELEASE: "went live as the first release",
     Outcome.PROMOTED: "was promoted",

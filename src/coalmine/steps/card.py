@@ -38,6 +38,7 @@ def _data(facts: Facts, evaluation: Evaluation) -> list[tuple[str, str]]:
     sources = facts.tags.get("coalmine.sources", "")
     known = [("rows", source) for source in sources.split("; ") if source]
     known += [
+        ("snapshot", candidate.snapshot or "none: nothing that people said"),
         ("dataset", candidate.dataset_digest),
         ("code", candidate.git_sha),
         ("environment", candidate.environment),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from coalmine.records import Release
 from coalmine.release.ledger import Ledger
@@ -19,10 +18,10 @@ from coalmine.steps.validate import validate
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to make. `votes` is a feedback database to learn from; `override` goes past a failed gate, with a reason."""
+    """What to make. `votes`: learn from what people said; `override` goes past a failed gate, with a reason."""
 
     domains: Sequence[str] = ()
-    votes: Path | None = None
+    votes: bool = False
     seed: int = 0
     options: Mapping[str, object] = field(default_factory=dict)
     override: str = ""
@@ -36,7 +35,7 @@ def retrain(settings: Settings, wish: Wish, *, tell: Callable[[str], None] = lam
     refuse_dirty(settings.project, settings.state)
     dataset = collect(settings, domains=wish.domains, votes=wish.votes)
     tell(f"collected {dataset.rows:,} rows from {', '.join(dataset.sources)} ({dataset.digest[:12]})")
-    checked = validate(settings, dataset, votes=wish.votes)
+    checked = validate(settings, dataset)
     tell(f"validated: {len(checked.checks)} checks, none failed")
     candidate = train(settings, dataset, seed=wish.seed, options=wish.options)
     tell(f"trained: run {candidate.run_id[:12]}")

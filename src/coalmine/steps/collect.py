@@ -15,10 +15,9 @@ from operator import attrgetter
 from pathlib import Path
 
 from coalmine.errors import BadInput, Refused
-from coalmine.feedback.capture import Prediction, read_predictions
-from coalmine.feedback.store import all_votes
-from coalmine.records import Dataset, Vote
+from coalmine.records import Dataset, Snapshot
 from coalmine.settings import Settings
+from coalmine.steps.said import Said, of_snapshot, taken_now
 from coalmine.steps.workload import EVALUATION, TRAIN, Row, Task, load_workload, task_of
 
 FEEDBACK = "feedback"  # the domain of rows learnt from votes
@@ -28,22 +27,23 @@ _VALUES = attrgetter(*COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """Rows from votes, and how many votes were of no use for which reason."""
+    """Rows from what people said, on how many predictions, and how many of those were of no use for which reason."""
 
     rows: tuple[Row, ...]
-    votes: int
+    said: int
     left_out: Mapping[str, int]
 
 
-def collect(settings: Settings, *, domains: Sequence[str] = (), votes: Path | None = None) -> Dataset:
+def collect(settings: Settings, *, domains: Sequence[str] = (), votes: bool = False, snapshot: str = "") -> Dataset:
     """The training rows of `domains` (default: the workload's first) and, with `votes`, what people taught.
 
-    `votes` is a feedback database (`settings.feedback_database`); its votes are joined with `settings.predictions`.
+    What the services wrote is taken into the lake, and what people said is exactly a snapshot of it, which the dataset
+    names; with `snapshot`, a digest or how it begins, the one that was made then: the same rows again.
     Writes `<state>/datasets/<digest>.parquet`: the same rows give the same file name, whatever their order was.
 
     Raises:
         Refused: an entity stands among the training and the evaluation rows.
-        BadInput: no rows, only one label, or what the workload raises.
+        BadInput: no rows, only one label, no such snapshot, or what the workload raises.
     """
     workload = load_workload(settings.project, settings.model)
     chosen = tuple(domains) or workload.domains[:1]
@@ -55,70 +55,54 @@ def collect(settings: Settings, *, domains: Sequence[str] = (), votes: Path | No
     task = task_of(workload)
     rows = [row for row in base if fingerprint(row.text) not in seen]
     sources = [f"{domain}: {count} rows" for domain, count in Counter(row.domain for row in rows).items()]
-    if votes is not None:
-        learnt = learn(
-            all_votes(votes), read_predictions(settings.predictions), labels=workload.labels, held_out=frozenset(seen)
-        )
+    taken: Snapshot | None = None
+    if votes or snapshot:
+        taken, said = of_snapshot(settings, snapshot) if snapshot else taken_now(settings)
+        learnt = learn(said, labels=workload.labels, held_out=frozenset(seen))
         rows.extend(learnt.rows)
         spared = "".join(f", {count} {reason}" for reason, count in sorted(learnt.left_out.items()))
-        sources.append(f"{FEEDBACK}: {len(learnt.rows)} rows from {learnt.votes} votes{spared}")
-    return store(settings.state / "datasets", rows, sources=tuple(sources), task=task)
+        sources.append(f"{FEEDBACK}: {len(learnt.rows)} rows from {learnt.said} votes{spared}")
+    made = store(settings.state / "datasets", rows, sources=tuple(sources), task=task)
+    return dataclasses.replace(made, snapshot=taken)
 
 
-def learn(
-    votes: Iterable[Vote],
-    predictions: Iterable[Prediction],
-    *,
-    labels: tuple[str, ...],
-    held_out: frozenset[str] = frozenset(),
-) -> Learnt:
-    """Rows from votes: a thumb up confirms the predicted label, one down means the other, a correction gives it.
+def learn(said: Iterable[Said], *, labels: tuple[str, ...], held_out: frozenset[str] = frozenset()) -> Learnt:
+    """Rows from what people said: its label as the lake has it; without one, a thumb down means the other label.
 
     Without `labels` a number is predicted: a correction gives the true one, and a thumb alone teaches nothing.
 
-    Only the first vote on a prediction counts. Each text weighs 1 in all, as a base row does, however many people
-    voted on it: its weight is shared between the labels as the votes were. `held_out`: fingerprints left out.
+    Each text weighs 1 in all, as a base row does, however many people spoke of it: its weight is shared between the
+    labels as their words were. `held_out`: fingerprints left out.
     """
-    first: dict[str, Vote] = {}
-    for vote in votes:
-        first.setdefault(vote.prediction, vote)
-    said: dict[str, Counter[float]] = defaultdict(Counter)
+    meant: dict[str, Counter[float]] = defaultdict(Counter)
     left_out: Counter[str] = Counter()
-    joined = set()
-    for prediction in predictions:
-        found = first.get(prediction.id)
-        if found is None or prediction.id in joined:
-            continue
-        joined.add(prediction.id)
-        label = _label(found, prediction, labels)
-        if prediction.input is None:
+    words = list(said)
+    for one in words:
+        label = _label(one, labels)
+        if one.input is None:
             left_out["without a kept text"] += 1
         elif label is None:
             left_out["with an unknown label" if labels else "without the true number"] += 1
-        elif fingerprint(prediction.input) in held_out:
+        elif fingerprint(one.input) in held_out:
             left_out["on evaluation texts"] += 1
         else:
-            said[prediction.input][label] += 1
-    if missing := len(first) - len(joined):
-        left_out["without a logged prediction"] = missing
+            meant[one.input][label] += 1
     rows = [
         Row(text, label, count / counts.total(), FEEDBACK, f"{FEEDBACK}/{fingerprint(text)[:16]}")
-        for text, counts in said.items()
+        for text, counts in meant.items()
         for label, count in counts.items()
     ]
-    return Learnt(tuple(rows), len(first), dict(left_out))
+    return Learnt(tuple(rows), len(words), dict(left_out))
 
 
-def _label(vote: Vote, prediction: Prediction, labels: tuple[str, ...]) -> float | None:
+def _label(said: Said, labels: tuple[str, ...]) -> float | None:
     if not labels:
-        return _number(vote.correction)
-    if vote.correction:
-        return labels.index(vote.correction) if vote.correction in labels else None
-    predicted = prediction.output.get("label")
-    if predicted not in labels or vote.good is None:
+        return _number(said.label or "")
+    if said.label is not None:
+        return labels.index(said.label) if said.label in labels else None
+    if said.good is not False or said.predicted not in labels:
         return None
-    index = labels.index(str(predicted))
-    return index if vote.good else 1 - index
+    return 1 - labels.index(said.predicted)
 
 
 def _number(text: str) -> float | None:

@@ -9,11 +9,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from coalmine.errors import BadInput
 from coalmine.files import write_whole
-from coalmine.records import Candidate, Dataset, Evaluation, ModelVersion, Release, Released
+from coalmine.records import Candidate, Dataset, Evaluation, ModelVersion, Release, Released, Validation
 
-Record = TypeVar("Record", Dataset, Candidate, Evaluation, ModelVersion, Release, Released)
+Record = TypeVar("Record", Dataset, Validation, Candidate, Evaluation, ModelVersion, Release, Released)
 MADE_BY: dict[type[Any], str] = {
     Dataset: "collect",
+    Validation: "validate",
     Candidate: "train",
     Evaluation: "evaluate",
     ModelVersion: "register",

@@ -3,8 +3,8 @@
 <bento>/src/service.py and the rest of bentos/<model>/ as committed
 <bento>/src/model/pipeline.joblib     the fitted scikit-learn pipeline
 <bento>/src/runtime/                  what an image installs: see coalmine.steps.runtime
-<bento>/src/model/release.json        release, model, version, run_id, dataset_digest, git_sha, environment; under which
-                                      versions of python, numpy and sklearn it was pickled; what `runtime/` holds
+<bento>/src/model/release.json        release, model, version, run_id, dataset_digest, snapshot, git_sha, environment;
+                                      under which python, numpy and sklearn it was pickled; what `runtime/` holds
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from coalmine.errors import BadInput, Broken, Refused, Temporary
 from coalmine.records import ModelVersion, Release, ReleaseId
@@ -28,7 +29,7 @@ from coalmine.release.manifest import installed
 from coalmine.settings import Settings
 from coalmine.steps import runtime
 from coalmine.steps.register import find_version
-from coalmine.steps.tracking import calling_mlflow, connect, head
+from coalmine.steps.tracking import TAG, calling_mlflow, connect, head
 
 _SECONDS = 120
 # For `bentoml` and its tools; an image installs the locked `runtime/requirements.txt`.
@@ -58,6 +59,7 @@ def package(settings: Settings, version: ModelVersion | int | str = "candidate")
             carried = runtime.carry(settings.project, sha, into=context / "runtime", locks=locks)
             _model(settings, chosen, release, sha=sha, into=context / "model", carried=carried)
             _build(settings, chosen, release, labels=_labels(chosen, sha), context=context)
+    _tell_registry(connect(settings).MlflowClient(), chosen, release)
     return Release(
         model=chosen.model,
         id=release,
@@ -70,6 +72,7 @@ def package(settings: Settings, version: ModelVersion | int | str = "candidate")
         bento_digest=digest(path),
         created=(path / "bento.yaml").stat().st_mtime,
         override=chosen.override,
+        snapshot=chosen.snapshot,
     )
 
 
@@ -140,10 +143,17 @@ def _model(
         "dataset_digest": version.dataset_digest,
         "git_sha": sha,
         "environment": version.environment,
+        "snapshot": version.snapshot,
         **carried,
         **installed(),
     }
     (into / "release.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _tell_registry(client: Any, version: ModelVersion, release: ReleaseId) -> None:
+    """So that run and version lead on to the release; the newest one, where a version is packaged again."""
+    client.set_tag(version.run_id, TAG + "release", str(release))
+    client.set_model_version_tag(version.model, str(version.version), TAG + "release", str(release))
 
 
 def _labels(version: ModelVersion, sha: str) -> dict[str, str]:
@@ -156,7 +166,8 @@ def _labels(version: ModelVersion, sha: str) -> dict[str, str]:
         "trained_at": version.git_sha,
         "environment": version.environment,
     }
-    return labels | ({"override": version.override} if version.override else {})
+    told = {"override": version.override, "snapshot": version.snapshot}
+    return labels | {name: value for name, value in told.items() if value}
 
 
 def _build(

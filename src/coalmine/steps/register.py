@@ -31,6 +31,8 @@ def register(settings: Settings, evaluation: Evaluation) -> ModelVersion:
         TAG + "gate": "passed" if evaluation.passed else "overridden",
         TAG + "champion_then": str(evaluation.champion_version or ""),
     }
+    told = {"snapshot": candidate.snapshot, "retraining": candidate.retraining}
+    tags |= {TAG + name: value for name, value in told.items() if value}
     if not evaluation.passed:
         tags[TAG + "override"] = evaluation.override
     _ensure_model(client, candidate.model)
@@ -113,6 +115,8 @@ def _record(version: Any) -> ModelVersion:
             git_sha=tags[TAG + "git_sha"],
             environment=tags[TAG + "environment"],
             override=tags.get(TAG + "override", ""),
+            snapshot=tags.get(TAG + "snapshot", ""),
+            retraining=tags.get(TAG + "retraining", ""),
         )
     except KeyError as error:
         raise Broken(

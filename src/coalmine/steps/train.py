@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import io
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,11 +31,13 @@ def train(
     seed: int = 0,
     options: Mapping[str, object] | None = None,
     incremental: bool = False,
+    retraining: str = "",
     tell: Callable[[str], None] = lambda _: None,
 ) -> Candidate:
     """Fit the workload's model and log it with all that it was made from. Same dataset and seed: same model digest.
 
-    `incremental` goes on from the champion; without one it trains in full. `tell` hears how far it is.
+    `incremental` goes on from the champion; without one it trains in full. `retraining` names the pipeline's run, for
+    whoever follows a version back. `tell` hears how far it is.
 
     Raises: BadInput for rows that nothing can be learnt from, for an unknown option, and for a workload without
     `refit` where it is to go on from the champion; Missing without MLflow.
@@ -52,14 +56,26 @@ def train(
     seconds = time.perf_counter() - started
     tags = {TAG + key: value for key, value in lineage.items()} | {TAG + "sources": "; ".join(dataset.sources)}
     tags |= {TAG + "mode": f"on from version {before.version}" if before else "full"}
-    tags |= {TAG + "model_digest": digest(estimator)}
+    tags |= {TAG + "model_digest": digest(estimator)} | _origin(dataset, retraining)
     tell(f"fitted in {seconds:.1f} s, model digest {tags[TAG + 'model_digest'][:12]}")
     with mlflow.start_run(experiment_id=experiment(settings, client), tags=tags) as run:
         counts = {"rows": dataset.rows, "positives": dataset.positives}
         mlflow.log_params({"seed": seed} | {k: v for k, v in counts.items() if v is not None} | given)
         mlflow.log_metric("fit_seconds", seconds)
         info = _log_model(mlflow, estimator, task=task_of(workload))
-    return Candidate(settings.model, run.info.run_id, info.model_uri, **lineage)
+    snapshot = dataset.snapshot.digest if dataset.snapshot else ""
+    return Candidate(
+        settings.model, run.info.run_id, info.model_uri, **lineage, snapshot=snapshot, retraining=retraining
+    )
+
+
+def _origin(dataset: Dataset, retraining: str) -> dict[str, str]:
+    """Which run of the pipeline, and which rows of the lake: from its versions and query anyone rebuilds them."""
+    found = {TAG + "retraining": retraining} if retraining else {}
+    if dataset.snapshot is not None:
+        found[TAG + "snapshot"] = dataset.snapshot.digest
+        found[TAG + "snapshot_record"] = json.dumps(dataclasses.asdict(dataset.snapshot), sort_keys=True)
+    return found
 
 
 def _fitted(

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coalmine.errors import BadInput, Missing, Refused
-from coalmine.feedback.store import all_votes, later_words
 from coalmine.records import DataCheck, Dataset, Found, Validation
 from coalmine.settings import Settings
 from coalmine.steps import checks as checking
 from coalmine.steps.collect import FEEDBACK, fingerprint, read_rows
+from coalmine.steps.said import users_of
 from coalmine.steps.workload import EVALUATION, Task, Workload, load_workload, task_of
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def validate(settings: Settings, dataset: Dataset, *, votes: Path | None = None) -> Validation:
-    """Check the rows of `dataset`, and the votes in the database `votes` where some were learnt from.
+def validate(settings: Settings, dataset: Dataset) -> Validation:
+    """Check the rows of `dataset`, and the votes behind its snapshot where some were learnt from.
 
     Raises:
         Refused: a check failed; the message says which, by how much, and where to look.
@@ -41,8 +40,8 @@ def validate(settings: Settings, dataset: Dataset, *, votes: Path | None = None)
         if task is Task.CLASSIFICATION:  # numbers have no balance, and two of them need not contradict each other
             found.append(checking.balance(frame, bounds))
             found.append(checking.contradictions(frame, bounds, domain=FEEDBACK))
-        if votes is not None:
-            found.append(checking.flood(_users(votes), bounds))
+        if dataset.snapshot is not None:
+            found.append(checking.flood(users_of(settings, dataset.snapshot), bounds))
     return _refuse(Validation(dataset, tuple(found)))
 
 
@@ -70,11 +69,6 @@ def _leakage(workload: Workload, frame: pl.DataFrame) -> DataCheck:
         prints={fingerprint(row.text) for row in held_out},
         fingerprints=[fingerprint(text or "") for text in frame["text"]],
     )
-
-
-def _users(votes: Path) -> list[str]:
-    """Who spoke, once for each word: also those whose word came second, since floods come there too."""
-    return [vote.user for vote in all_votes(votes)] + [user for *_, user in later_words(votes)]
 
 
 def _refuse(validation: Validation) -> Validation:

@@ -16,11 +16,12 @@ import pytest
 from typer.testing import CliRunner
 
 from coalmine.cli import app
-from coalmine.drift import reading, resources, run, store
+from coalmine.drift import resources, run, store
 from coalmine.drift.health import Health, lines
 from coalmine.drift.watch import Plan, State
 from coalmine.errors import Broken
 from coalmine.feedback.lake import Lake
+from coalmine.feedback.opening import open_lake
 from coalmine.feedback.tables import COLUMNS, LABELS, PREDICTIONS
 from coalmine.feedback.token import mint
 from coalmine.judge.app import make_app
@@ -154,7 +155,7 @@ def test_no_text_is_kept_in_the_state(settings: Settings) -> None:
 
 def test_an_empty_lake_is_no_data(settings: Settings) -> None:
     """The real one, before anything was served."""
-    found = run.examine(settings, reading.open_lake(settings), PLAN, now=1.0)
+    found = run.examine(settings, open_lake(settings), PLAN, now=1.0)
     assert (found.state, found.tenants) == (State.NO_DATA, ())
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from coalmine.errors import BadInput, NothingToDo, Refused, Temporary
 from coalmine.pipeline import plan as plans
 from coalmine.pipeline import steps
 from coalmine.pipeline.plan import Wishes, folder_of, runs_of, start
-from coalmine.records import ModelVersion, Released
+from coalmine.records import Kind, ModelVersion, Released
 from coalmine.settings import Settings
 from coalmine.steps.tracking import CHAMPION, connect
+from unit.feedback.filled import a_prediction, an_event, log, say
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -71,23 +73,65 @@ def test_a_candidate_no_better_than_the_champion_ends_the_run_and_says_by_how_mu
         steps.run_step(here, "same", "register")
 
 
+def call(here: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command, as whoever schedules it calls it."""
+    line = [sys.executable, "-m", "coalmine.cli", "--project", str(here.project), "--state", str(here.state)]
+    return subprocess.run([*line, *arguments], capture_output=True, text=True, timeout=300, check=False)
+
+
 def test_the_commands_hand_over_in_processes_of_their_own(here: Settings) -> None:
     """As a scheduler calls them: exit 0 for done, 99 for an end, and with a file the word instead."""
     word = here.state / "word"
-
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "coalmine.cli", "--project", str(here.project), "--state", str(here.state)]
-        return subprocess.run([*line, *arguments], capture_output=True, text=True, timeout=300, check=False)
-
-    assert call("pipeline", "start", "--run", "apart", "--because", "hand").returncode == 0
-    done = call("--json", "step", "collect", "--run", "apart")
+    assert call(here, "pipeline", "start", "--run", "apart", "--because", "hand").returncode == 0
+    done = call(here, "--json", "step", "collect", "--run", "apart")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["record"]["rows"] == 80
-    told = call("pipeline", "start", "--run", "another", "--because", "hand", "--outcome", str(word))
+    told = call(here, "pipeline", "start", "--run", "another", "--because", "hand", "--outcome", str(word))
     assert (told.returncode, word.read_text()) == (0, "end")
     assert "run apart goes on" in told.stderr
-    assert call("pipeline", "start", "--run", "another", "--because", "hand").returncode == 99
+    assert call(here, "pipeline", "start", "--run", "another", "--because", "hand").returncode == 99
     runs_of(here).end("apart", "failed", "given up by the test")
+
+
+def test_what_people_said_becomes_a_release_that_leads_back_to_it(here: Settings) -> None:
+    """Commit, snapshot, run, version and release name one another; the snapshot gives the same model again."""
+    rows = [replace(a_prediction(f"new word {number}"), output={"label": "yes"}) for number in range(60)]
+    log(here, rows)
+    say(here, [an_event(row, 1, Kind.THUMB, number % 2, user=row.id) for number, row in enumerate(rows)])
+    start(here, "learnt", Wishes(by_hand=True, override="it gains nothing on words that it had"))
+    released = steps.run_all(here, "learnt")
+    say(here, [an_event(row, 2, Kind.THUMB, 0.0, user=row.id) for row in rows])  # later words change nothing of it
+
+    found = json.loads(call(here, "--json", "pipeline", "lineage", str(released.release)).stdout)
+    assert found["retraining"] == "learnt: asked for by hand"
+    assert (found["snapshot"]["record"]["rows"], found["snapshot"]["lost"]) == (60, "")
+    assert [one["release"] for one in found["releases"]] == [str(released.release)]
+    client = connect(here).MlflowClient()
+    version = client.get_model_version("toy", str(found["version"])).tags
+    run = client.get_run(found["run"]).data.tags
+    for tags in (version, run):
+        assert tags["coalmine.snapshot"] == found["snapshot"]["digest"]
+        assert tags["coalmine.retraining"] == "learnt"
+        assert tags["coalmine.release"] == str(released.release)
+        assert (tags["coalmine.git_sha"], tags["coalmine.dataset_digest"]) == (found["commit"], found["dataset"])
+
+    again = json.loads(call(here, "--json", "collect", "--snapshot", found["snapshot"]["digest"][:12]).stdout)
+    assert again["digest"] == found["dataset"]
+    made = json.loads(call(here, "--json", "train").stdout)
+    assert client.get_run(made["run_id"]).data.tags["coalmine.model_digest"] == found["model_digest"]
+    assert call(here, "pipeline", "lineage", "m9-abcdef1").returncode == 2
+
+
+def test_a_run_in_one_process_is_held_to_its_limits(
+    make_project: Callable[[Path], Settings], commit: Callable[[Path, str], str], tmp_path: Path
+) -> None:
+    """No step takes a second here; the run may be gone on with."""
+    made = make_project(tmp_path / "project")
+    (made.project / "bentos" / "toy" / "retraining.yaml").write_text("schema: 1\nlimits: {seconds: 1}\n")
+    commit(made.project, "bounds")
+    done = call(made, "pipeline", "run", "--run", "short", "--because", "hand")
+    assert (done.returncode, "a step took longer than 1 s" in done.stderr) == (75, True), done.stderr
+    assert runs_of(made).get("short").ended is None
 
 
 def test_two_processes_never_work_on_one_run(here: Settings) -> None:

@@ -32,8 +32,12 @@ class Toy:
         from sklearn.pipeline import make_pipeline
         turned = options.get("turned", False)
         labels = [1 - row.label if turned else row.label for row in rows]
-        model = make_pipeline(CountVectorizer(), LogisticRegression(random_state=seed))
-        return model.fit([row.text for row in rows], labels)
+        # The same bytes in each process: words in the order of a set, and where the stop words lie, would differ.
+        words = sorted({word for row in rows for word in row.text.lower().split() if len(word) > 1})
+        model = make_pipeline(CountVectorizer(vocabulary=words), LogisticRegression(random_state=seed))
+        model.fit([row.text for row in rows], labels)
+        vars(model[0]).pop("_stop_words_id", None)
+        return model
 
 
 workload = Toy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 from pathlib import Path
 
@@ -13,82 +12,68 @@ from hypothesis import strategies as st
 
 from coalmine.errors import BadInput, Refused
 from coalmine.feedback.capture import Prediction
-from coalmine.feedback.store import FeedbackStore
-from coalmine.feedback.token import mint
-from coalmine.records import ReleaseId, Vote
+from coalmine.feedback.lake import Lake
+from coalmine.feedback.upkeep import compact
+from coalmine.records import Kind
 from coalmine.settings import Settings
 from coalmine.steps.collect import collect, digest, fingerprint, learn, read_rows, refuse_leaks, store
+from coalmine.steps.said import Said
 from coalmine.steps.workload import Row, Task
+from unit.feedback.filled import a_prediction, an_event, log, say
 
 LABELS = ("no", "yes")
-RELEASE = ReleaseId(1, "abcdef1")
 ROWS = st.builds(Row, st.text(max_size=9), st.integers(0, 1), st.just(1.0), st.sampled_from("ab"), st.text(max_size=3))
 
 
-def vote(prediction: str, *, good: bool | None = None, correction: str = "") -> Vote:
-    return Vote(prediction, RELEASE, 1.0, 2.0, good, correction)
-
-
-def predicted(prediction: str, text: str | None = "fine", label: str = "yes") -> Prediction:
-    return Prediction(prediction, 1.0, str(RELEASE), 1, "d", text, {"label": label, "score": 0.9}, 1.0)
+def said(label: str | None, *, good: bool | None = None, text: str | None = "fine", predicted: str = "yes") -> Said:
+    return Said(text, predicted, label, good)
 
 
 @pytest.mark.parametrize(
-    ("given_vote", "label"),
+    ("word", "label"),
     [
-        (vote("p", good=True), 1),
-        (vote("p", good=False), 0),
-        (vote("p", correction="no"), 0),
-        (vote("p", good=True, correction="no"), 0),
+        (said("yes", good=True), 1),
+        (said(None, good=False), 0),
+        (said(None, good=False, predicted="no"), 1),
+        (said("no"), 0),
+        (said("no", good=True), 0),
     ],
 )
-def test_a_vote_is_a_label(given_vote: Vote, label: int) -> None:
-    (row,) = learn([given_vote], [predicted("p")], labels=LABELS).rows
+def test_what_somebody_says_is_a_label(word: Said, label: int) -> None:
+    (row,) = learn([word], labels=LABELS).rows
     assert (row.text, row.label, row.weight, row.domain) == ("fine", label, 1.0, "feedback")
 
 
-def test_only_the_first_vote_on_a_prediction_counts() -> None:
-    learnt = learn([vote("p", good=False), vote("p", good=True)], [predicted("p"), predicted("p")], labels=LABELS)
-    assert [row.label for row in learnt.rows] == [0]
-    assert learnt.votes == 1
-
-
-def test_a_text_weighs_one_in_all_however_many_vote_on_it() -> None:
-    votes = [vote(name, good=name != "d") for name in "abcd"]
-    learnt = learn(votes, [predicted(name) for name in "abcd"], labels=LABELS)
+def test_a_text_weighs_one_in_all_however_many_speak_of_it() -> None:
+    learnt = learn([said("yes")] * 3 + [said(None, good=False)], labels=LABELS)
     assert {row.label: row.weight for row in learnt.rows} == {1: 0.75, 0: 0.25}
     assert len({row.entity for row in learnt.rows}) == 1
+    assert learnt.said == 4
 
 
 @pytest.mark.parametrize(
-    ("given_vote", "prediction", "reason"),
+    ("word", "reason"),
     [
-        (vote("p", good=True), predicted("q"), "without a logged prediction"),
-        (vote("p", good=True), predicted("p", None), "without a kept text"),
-        (vote("p", correction="maybe"), predicted("p"), "with an unknown label"),
-        (vote("p", good=True), predicted("p", label="?"), "with an unknown label"),
-        (vote("p", good=True), predicted("p", "  Held OUT"), "on evaluation texts"),
+        (said("yes", text=None), "without a kept text"),
+        (said("maybe"), "with an unknown label"),
+        (said(None, good=False, predicted="?"), "with an unknown label"),
+        (said(None), "with an unknown label"),
+        (said("yes", text="  Held OUT"), "on evaluation texts"),
     ],
 )
-def test_useless_votes_are_counted_by_reason(given_vote: Vote, prediction: Prediction, reason: str) -> None:
+def test_useless_words_are_counted_by_reason(word: Said, reason: str) -> None:
     held_out = frozenset({fingerprint("held out")})
-    learnt = learn([given_vote], [prediction], labels=LABELS, held_out=held_out)
+    learnt = learn([word], labels=LABELS, held_out=held_out)
     assert (learnt.rows, learnt.left_out) == ((), {reason: 1})
 
 
 @pytest.mark.parametrize(
-    ("given_vote", "labels"),
-    [
-        (vote("p", correction="12.5"), [12.5]),
-        (vote("p", good=True, correction="12"), [12.0]),
-        (vote("p", good=True), []),
-        (vote("p", correction="much"), []),
-        (vote("p", correction="nan"), []),
-    ],
+    ("word", "labels"),
+    [(said("12.5"), [12.5]), (said(None, good=True), []), (said("much"), []), (said("nan"), [])],
 )
-def test_of_a_number_only_the_true_one_teaches(given_vote: Vote, labels: list[float]) -> None:
+def test_of_a_number_only_the_true_one_teaches(word: Said, labels: list[float]) -> None:
     """A thumb says good or bad, and not what the number should have been."""
-    learnt = learn([given_vote], [predicted("p", '{"a":1.0}')], labels=())
+    learnt = learn([word], labels=())
     assert [row.label for row in learnt.rows] == labels
     assert learnt.left_out == ({} if labels else {"without the true number": 1})
 
@@ -134,19 +119,41 @@ def test_base_rows_alone_come_from_the_first_domain(settings: Settings) -> None:
     assert collect(settings) == dataset
 
 
-def test_stored_votes_are_joined_with_the_prediction_log(settings: Settings) -> None:
-    name = mint()
-    store = FeedbackStore(settings.feedback_database)
-    store.add(vote(name, good=False))
-    store.close()
-    settings.predictions.mkdir(parents=True)
-    row = dataclasses.asdict(predicted(name, "new words")) | {"release": str(RELEASE)}
-    (settings.predictions / f"{RELEASE}-1.jsonl").write_text(json.dumps(row) + "\n")
-    dataset = collect(settings, domains=["shop", "film"], votes=settings.feedback_database)
+def served(settings: Settings, *texts: str) -> list[Prediction]:
+    """Predictions of `yes` as the service logs them."""
+    rows = [dataclasses.replace(a_prediction(text), output={"label": "yes", "score": 0.9}) for text in texts]
+    log(settings, rows)
+    return rows
+
+
+def test_what_people_said_is_taken_into_the_lake_and_learnt_from_a_snapshot(settings: Settings) -> None:
+    """Services' files, lake, snapshot, rows: one way, and the dataset names the snapshot."""
+    (row,) = served(settings, "new words")
+    say(settings, [an_event(row, 1, Kind.THUMB, 0.0)])
+    dataset = collect(settings, domains=["shop", "film"], votes=True)
     learnt = [row for row in read_rows(dataset) if row.domain == "feedback"]
     assert [(row.text, row.label) for row in learnt] == [("new words", 0)]
     assert dataset.sources[-1] == "feedback: 1 rows from 1 votes"
     assert dataset.digest != collect(settings, domains=["shop", "film"]).digest
+    assert dataset.snapshot is not None
+    assert dataset.snapshot.rows == 1
+
+
+def test_a_dataset_is_rebuilt_from_the_snapshot_it_names(settings: Settings) -> None:
+    """Whatever was said, changed or compacted since: the same rows, so the same digest."""
+    first, second = served(settings, "new words", "other words")
+    say(settings, [an_event(first, 1, Kind.THUMB, 0.0)])
+    then = collect(settings, votes=True)
+    say(settings, [an_event(first, 2, Kind.THUMB, 1.0), an_event(second, 1, Kind.THUMB, 1.0)])
+    now = collect(settings, votes=True)
+    compact(Lake.open(settings))
+    Path(then.path).unlink()
+    assert then.snapshot is not None
+    again = collect(settings, snapshot=then.snapshot.digest[:12])
+    assert again == then
+    assert now.digest != then.digest
+    with pytest.raises(BadInput, match="0 snapshots begin"):
+        collect(settings, snapshot="0000")
 
 
 def test_a_dataset_changed_on_disk_is_not_trained_on(settings: Settings) -> None:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from coalmine.errors import BadInput, Missing, Refused
-from coalmine.feedback.store import FeedbackStore
-from coalmine.feedback.token import mint
-from coalmine.records import DataCheck, Dataset, Found, ReleaseId, Vote
+from coalmine.records import DataCheck, Dataset, Found, Kind
 from coalmine.settings import Settings
 from coalmine.steps import checks as checking
 from coalmine.steps.checks import Checks, load_checks
 from coalmine.steps.collect import FEEDBACK, store
+from coalmine.steps.said import taken_now
 from coalmine.steps.validate import validate
 from coalmine.steps.workload import Row, Task
+from unit.feedback.filled import a_prediction, an_event, log, say
 
 ROOT = Path(__file__).parents[3]
 WORKLOAD = """
@@ -56,7 +57,7 @@ def by_name(found: tuple[DataCheck, ...]) -> Mapping[str, DataCheck]:
 
 def test_good_rows_pass_and_too_few_votes_say_nothing(settings: Settings) -> None:
     """No feedback is "no data", neither good nor bad."""
-    found = by_name(validate(settings, dataset(settings, good()), votes=settings.state / "none.db").checks)
+    found = by_name(validate(settings, said_by(settings, [])).checks)
     assert {name for name, check in found.items() if check.found is Found.NO_DATA} == {"contradictions", "flood"}
     assert all(check.found is Found.PASSED for name, check in found.items() if name not in ("contradictions", "flood"))
 
@@ -121,21 +122,23 @@ def test_people_who_contradict_one_another_stop_the_run(settings: Settings) -> N
         validate(settings, dataset(settings, good() + feedback(0.5)))
 
 
-def votes(path: Path, users: list[str]) -> Path:
-    store = FeedbackStore(path, votes_per_hour=10_000)
-    release = ReleaseId(1, "abcdef1")
-    store.add_all([Vote(mint(), release, 1.0, 2.0, good=True, user=user) for user in users])
-    store.close()
-    return path
+def said_by(settings: Settings, users: list[str]) -> Dataset:
+    """Good rows, learnt where these users gave a thumb up each."""
+    served = [a_prediction(f"said {number}") for number in range(len(users))]
+    log(settings, served)
+    say(settings, [an_event(row, 1, Kind.THUMB, 1.0, user=user) for row, user in zip(served, users, strict=True)])
+    taken, _ = taken_now(settings)
+    return replace(dataset(settings, good()), snapshot=taken)
 
 
 def test_one_user_who_floods_the_votes_stops_the_run(settings: Settings) -> None:
     many = [f"user-{number}" for number in range(80)]
-    calm = votes(settings.state / "calm.db", many)
-    assert by_name(validate(settings, dataset(settings, good()), votes=calm).checks)["flood"].found is Found.PASSED
-    loud = votes(settings.state / "loud.db", [*many, *["mallory"] * 40])
+    calm = said_by(settings, many)
+    assert by_name(validate(settings, calm).checks)["flood"].found is Found.PASSED
+    loud = said_by(settings, ["mallory"] * 40)
     with pytest.raises(Refused, match=r"flood: .*look at user mallory"):
-        validate(settings, dataset(settings, good()), votes=loud)
+        validate(settings, loud)
+    assert by_name(validate(settings, calm).checks)["flood"].found is Found.PASSED
 
 
 def test_nameless_votes_are_no_flood() -> None:
