@@ -10,8 +10,10 @@ import joblib
 import pytest
 
 from coalmine.errors import BadInput
+from coalmine.pipeline.policy import read_policy
 from coalmine.records import GateCheck
 from coalmine.release import fields
+from coalmine.steps.checks import load_checks
 from coalmine.steps.collect import refuse_leaks
 from coalmine.steps.gates import decide, load_gates
 from coalmine.steps.measures import measures_of
@@ -47,6 +49,12 @@ def test_every_domain_and_split_has_rows_and_none_shares_an_entity(workload: Wor
     assert all({row.domain for row in rows} == set(workload.domains) for rows in found.values())
     for split in splits[1:]:
         refuse_leaks(found["train"], found[split])
+
+
+def test_retraining_and_checks_of_its_rows_can_be_read(workload: Workload) -> None:
+    """A wrong field would stop the first run that nobody watches; base rows are of domains that there are."""
+    assert set(read_policy(FOLDER / "retraining.yaml").how.domains) <= set(workload.domains)
+    assert load_checks(FOLDER / "checks.yaml").votes > 0
 
 
 def test_a_model_of_all_training_rows_passes_the_gate(workload: Workload, fitted: Any) -> None:

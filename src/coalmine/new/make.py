@@ -101,6 +101,7 @@ def steps(name: str, planned: Mapping[str, str]) -> tuple[str, ...]:
         f"put your data into {folder}/data.py (`records`) and its fields into {folder}/fields.yaml",
         "see what a model of it reaches: coalmine collect --no-votes; coalmine train; coalmine evaluate",
         f"write bounds a little below that into {folder}/gates.yaml",
+        f"say when it is trained anew by itself: {folder}/retraining.yaml",
         f"say how its releases are judged: flagger/{name}/policy.yaml",
         f"keep it: git add . && git commit -m 'add the model {name}'",
         "release it on this machine: coalmine up -d; coalmine retrain --no-votes --release",
