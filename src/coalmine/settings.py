@@ -63,6 +63,7 @@ class Settings(BaseModel):
     certificate: Path | None = None  # your own instead of the local CA's: a PEM (chain, then key), or certbot's folder
     otlp_endpoint: str = ""  # where spans are sent by OTLP/HTTP; empty: nothing is traced
     trace_percent: int = Field(default=100, ge=1, le=100)  # of the requests without a traceparent of their own
+    drift_minutes: float = Field(default=5, ge=0)  # between two looks of `up`; 0: it takes none
     mlflow_uri: str = ""  # a tracking server elsewhere; empty: SQLite in the state folder
     lake: str = ""  # s3://bucket/prefix, or a folder; empty: `lake` in the state folder
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from coalmine.drift import calibrate, health, metrics, page, reading, resources, signals, store, watch
+from coalmine.drift import alarms, calibrate, health, metrics, page, reading, resources, signals, store, watch
 from coalmine.drift.health import Health, Tenant
 from coalmine.drift.reading import Fitted, Source
 from coalmine.drift.signals import Seen
@@ -32,7 +32,7 @@ def check(plan: Plan) -> Plan:
 
 
 def examine(settings: Settings, source: Source, plan: Plan, *, now: float) -> Health:
-    """Look at every tenant of the lake; leaves state, page and metrics in `<state>/drift/`."""
+    """Look at every tenant of the lake; leaves state, alarms, page and metrics in `<state>/drift/`."""
     check(plan)
     folder = settings.state / "drift"
     found = [
@@ -42,6 +42,7 @@ def examine(settings: Settings, source: Source, plan: Plan, *, now: float) -> He
     made = health.health(
         found, made_at=now, model=settings.model, alpha=plan.alpha, processes=resources.processes(settings)
     )
+    alarms.keep(folder, made)
     write(folder, made)
     return made
 

@@ -53,6 +53,12 @@ def traced(settings: Settings) -> dict[str, str]:
     return {ENDPOINT_ENVIRONMENT: settings.otlp_endpoint} if settings.otlp_endpoint else {}
 
 
+def stored(settings: Settings) -> dict[str, str]:
+    """What reaches a lake on object storage; nothing where it is a folder."""
+    known = os.environ if settings.lake.startswith("s3://") else {}
+    return {name: value for name, value in known.items() if name.startswith("AWS_")}
+
+
 def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
     """What `up` keeps running, in the order of starting."""
     env, ports = environment(), settings.ports
@@ -83,6 +89,8 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
             reads=render(edge),
         ),
     ]
+    if settings.drift_minutes:
+        found.append(_looking(settings, env))
     if not settings.mlflow_uri:
         store, artifacts = settings.tracking_uri, str(settings.state / "mlflow" / "artifacts")
         found.append(
@@ -96,6 +104,17 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
             )
         )
     return found
+
+
+def _looking(settings: Settings, env: Mapping[str, str]) -> Part:
+    """Drift and the lake, now and then. The model may be known from our environment alone."""
+    where = ["--project", str(settings.project), "--state", str(settings.state)]
+    every = ["--every", str(settings.drift_minutes * 60)]
+    return Part(
+        "looking",
+        [sys.executable, "-m", "coalmine.local.looking", *every, *where],
+        {**env, **stored(settings), "COALMINE_MODEL": settings.model},
+    )
 
 
 def ensure_judge_token(settings: Settings) -> None:

@@ -18,13 +18,21 @@ from coalmine.errors import Refused, Temporary
 from coalmine.local import doctor, process
 from coalmine.local.arms import SPARE
 from coalmine.local.controller import Controller, prepare, read_status, run_folder
-from coalmine.local.parts import environment
+from coalmine.local.parts import environment, stored
 from coalmine.records import Slot
 from coalmine.settings import Settings
 
 CONTROLLER = "controller"
 READY_SECONDS = 60.0
-ORDER = ("nginx", *(f"arm-{slot}" for slot in Slot), SPARE, "feedback", "judge", "mlflow")  # traffic ends first
+ORDER = (
+    "nginx",
+    *(f"arm-{slot}" for slot in Slot),
+    SPARE,
+    "looking",
+    "feedback",
+    "judge",
+    "mlflow",
+)  # traffic ends first
 
 
 @contextmanager
@@ -78,6 +86,7 @@ def detached(settings: Settings) -> None:
     command = [sys.executable, "-m", "coalmine.cli", "--project", str(settings.project), "--state", str(settings.state)]
     began = time.time()
     env = environment() | {name: os.environ[name] for name in ("COALMINE_PORT_BASE",) if name in os.environ}
+    env |= stored(settings)
     env["COALMINE_MODEL"] = settings.model  # it may be known from our environment alone
     # Not yet recorded as the controller: it does that itself once it holds the lock, which another may be quicker to.
     name = f"starting-{os.getpid()}"
