@@ -8,12 +8,21 @@ import pytest
 
 from coalmine.local.scene import People
 from e2e.runtime import STICKY, Runtime, started
+from unit.serving.otlp import Receiver, receiver
 
 
 @pytest.fixture(scope="session")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+def traces() -> Iterator[Receiver]:
+    """Where the runtime's spans go: one request in twenty is recorded."""
+    with receiver() as got:
+        yield got
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory, traces: Receiver) -> Iterator[Runtime]:
     """Up, with version 1 (tweets) serving and version 2 (tweets and reviews) in the registry."""
-    with started(tmp_path_factory.mktemp("e2e"), toml=f'sticky_header = "{STICKY}"\n') as here:
+    toml = f'sticky_header = "{STICKY}"\notlp_endpoint = "{traces.url}"\ntrace_percent = 5\n'
+    with started(tmp_path_factory.mktemp("e2e"), toml=toml) as here:
         here.cli("retrain", "--domain", "tweets", "--domain", "reviews", "--no-votes")
         yield here
 

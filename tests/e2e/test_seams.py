@@ -21,12 +21,14 @@ import pytest
 from cryptography import x509
 
 from coalmine.edge import certificates
+from coalmine.feedback import token
 from coalmine.local import process, up
 from coalmine.local.controller import run_folder
 from coalmine.local.scene import People
 from coalmine.records import Outcome, ReleaseId
 from coalmine.settings import Settings
 from e2e.runtime import STICKY, Runtime
+from unit.serving.otlp import Got, Receiver
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("calm")]
 
@@ -98,6 +100,29 @@ def test_only_a_signed_first_vote_counts(runtime: Runtime) -> None:
         assert client.post("/feedback", content=b"{not json").status_code == 400
         assert client.get("/feedback").status_code == 405
         assert client.get("/metrics").status_code == client.get("/readyz").status_code == 404
+
+
+def test_a_trace_leads_from_nginx_through_the_served_bento_to_the_vote(runtime: Runtime, traces: Receiver) -> None:
+    """nginx makes it, for a client that knows nothing of traces; all who come after say the same trace's id."""
+    with runtime.client() as client:
+        answers = (client.post("/predict", json={"text": "a fine day"}).json() for _ in range(2000))
+        signed = next(told["prediction_id"] for told in answers if told["prediction_id"].count(".") == 3)
+        assert client.post("/feedback", json={"prediction_id": signed, "thumb": "up"}).status_code == 200
+    key = runtime.settings.feedback_key.read_bytes()
+    trace = token.verify(signed, key=key).trace[:32]
+    names = {"POST /predict", "wait", "tokenise", "features", "model", "POST /feedback"}
+
+    def arrived() -> dict[str, Got] | None:
+        spans = {span.name: span for span in list(traces.spans) if span.trace == trace}
+        return spans if names <= set(spans) else None
+
+    found = runtime.wait("the spans of one trace", arrived, seconds=60)
+    lines = map(json.loads, runtime.settings.access_log.read_text().splitlines())
+    (edge,) = [row for row in lines if row["traceparent"][3:35] == trace and row["path"] == "/predict"]
+    assert edge["traceparent"][36:52] == found["POST /predict"].parent
+    assert {found[name].parent for name in names - {"POST /predict"}} == {found["POST /predict"].span}
+    assert found["POST /predict"].attributes["prediction.id"] == signed.split(".")[0]
+    assert (found["model"].service, found["POST /feedback"].service) == ("coalmine-arm", "coalmine-feedback")
 
 
 # ---- a canary, seen by its users and by a judge that stops --------------------------------------------------------
