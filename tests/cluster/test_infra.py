@@ -91,7 +91,8 @@ def bare(platform: Platform) -> Iterator[Kubectl]:
     argocd = platform.kubectl.within("argocd")
     plain = [one for one in argocd.items("application") if not one["metadata"].get("ownerReferences")]
     assert not [one for one in plain if one["metadata"].get("finalizers")]  # what they made stays
-    argocd.run("delete", "application", *(one["metadata"]["name"] for one in plain))
+    argocd.run("delete", "application", "root")  # first: it would bring the others back
+    argocd.run("delete", "application", *(name for one in plain if (name := one["metadata"]["name"]) != "root"))
     yield platform.kubectl
     platform.kubectl.apply(ROOT / "gitops/clusters/bench/bootstrap/root.yaml", "--force-conflicts")
     for kind in ("resourcequota", "limitrange", "networkpolicy", "role", "rolebinding"):
