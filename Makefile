@@ -49,6 +49,7 @@ unit: $(VENV)/dev.stamp ## the fast tests
 
 slow: $(VENV)/dev.stamp ## the tests that start the whole runtime
 	@$(BENCH) build pebble pebble-challtestsrv >/dev/null # not within a test's time
+	@$(BIN)/python -c "from coalmine.local.airflow_install import installed; installed(print)" # likewise
 	$(BIN)/python -m pytest -m slow --durations=15
 
 bench: $(VENV)/dev.stamp ## measure, and write docs/benchmarks.md
@@ -89,6 +90,8 @@ locks: $(VENV)/dev.stamp ## resolve anew within pyproject's bounds
 	  --upgrade --all-extras --group dev pyproject.toml -o locks/dev.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra local -c locks/dev.txt pyproject.toml -o locks/local.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --upgrade --group airflow -o locks/airflow.txt
 	for part in cluster serving tracking; do $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --extra $$part -c locks/dev.txt pyproject.toml -o locks/$$part.txt || exit 1; done
 

@@ -26,6 +26,7 @@ def test_the_wheel_renders_the_edge_and_holds_pages_and_tables(tmp_path: Path) -
     with zipfile.ZipFile(wheel) as packed:
         held = set(packed.namelist())
         assert {str(path.relative_to(ROOT / "src")) for path in files_beside_code()} <= held
+        assert "coalmine/local/airflow.txt" in held
         packed.extractall(tmp_path / "installed")
     program = (
         "import coalmine.edge.render as render, coalmine\n"

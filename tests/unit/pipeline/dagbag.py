@@ -35,7 +35,7 @@ def parse() -> dict[str, Any]:
     from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415 (after its home is set)
     from airflow.sdk import Asset  # noqa: PLC0415 (as above)
 
-    bag = DagBag(ROOT / "pipelines" / "dags", include_examples=False)
+    bag = DagBag(ROOT / "pipelines" / "dags")
     if bag.import_errors:
         return {"errors": bag.import_errors}
     (dag,) = bag.dags.values()
@@ -58,6 +58,7 @@ def parse() -> dict[str, Any]:
 
 def main() -> None:
     os.environ["AIRFLOW_HOME"] = sys.argv[1]
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
     os.environ["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"] = "400"  # a busy machine is no failure
     os.environ.pop("COALMINE_IMAGE", None)
     found = {"processes": parse()}
