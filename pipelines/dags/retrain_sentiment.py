@@ -5,7 +5,7 @@
 `bentos/sentiment/retraining.yaml`: where none is, the rest is skipped, and that is no failure.
 
 **What comes of it:** a candidate that is no better than the champion ends the run at `evaluate`, with by how much.
-A better one is one commit; the canary then decides. The buttons on each task lead to MLflow and to the release report.
+A better one is one commit; the canary then decides. A task's Details lead to MLflow, those of `release` to its report.
 
 **When a task fails:** what may pass by itself is tried three times; anything else fails at once, with its remedy as
 the log's last line. Clear the task to go on with the same run: steps that are done answer with what they made.
@@ -48,7 +48,7 @@ with DAG(
     default_args={"retries": 3, "retry_delay": timedelta(seconds=20), "execution_timeout": timedelta(hours=1)},
     params={
         "mode": Param("", enum=["", "full", "incremental"], description="empty: as the policy says"),
-        "override": Param("", type="string", description="a reason to go past a failed gate; it is recorded"),
+        "override": Param("", type=["null", "string"], description="a reason to go past a failed gate; it is recorded"),
         "release": Param(True, type="boolean", description="off: end when it is packaged"),
     },
     tags=["coalmine", MODEL],

@@ -93,9 +93,11 @@ def up(
 @app.command()
 def down() -> None:
     """Stop everything of this state folder; the next `up` goes on where it was."""
+    from coalmine.local import airflow as scheduler
     from coalmine.local import up as runtime
 
-    ran = runtime.down(settings())
+    here = settings()
+    ran = any([scheduler.end(here), runtime.down(here)])
     output.show({"ran": ran}, lines=["stopped" if ran else "nothing was running here"])
 
 

@@ -139,9 +139,12 @@ def step(
 
 def airflow(
     context: typer.Context,
-    port: Annotated[int, typer.Option(help="its pages, on loopback; the two next ports are its logs'")] = 8463,
+    port: Annotated[int, typer.Option(help="of its pages, on loopback")] = 8463,
 ) -> None:
-    """Start Airflow on this machine, with the DAGs of main, until Ctrl-C; it ends with all of its parts."""
+    """Start Airflow on this machine, with the DAGs of main, until Ctrl-C; it ends with all of its parts.
+
+    The first time it installs Airflow into an environment of its own, in ~/.cache/coalmine.
+    """
     from coalmine.local import airflow as scheduler
 
     scheduler.foreground(_settings(context), port=port, tell=output.tell)

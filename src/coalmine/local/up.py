@@ -36,16 +36,16 @@ ORDER = (
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
+def alone(
+    settings: Settings, name: str = "lock", *, remedy: str = "coalmine status, or coalmine down first"
+) -> Iterator[None]:
     """Hold the state folder. Raises Refused where another `up` holds it; the lock ends with its process."""
     run_folder(settings).mkdir(parents=True, exist_ok=True)
-    with (run_folder(settings) / "lock").open("w") as lock:
+    with (run_folder(settings) / name).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Refused(
-                "already running here", where=str(settings.state), remedy="coalmine status, or coalmine down first"
-            ) from error
+            raise Refused("already running here", where=str(settings.state), remedy=remedy) from error
         yield
 
 

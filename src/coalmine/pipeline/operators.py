@@ -91,7 +91,7 @@ class Step(BaseOperator):  # type: ignore[misc]  # as above
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
+            process_group=0,  # one kill for all of it; still in the session that ends with Airflow
         )
         self._child = child
         lines: list[str] = []
@@ -109,9 +109,12 @@ class Step(BaseOperator):  # type: ignore[misc]  # as above
 def _said(context: Mapping[str, Any]) -> Sequence[str]:
     """The form's fields; a run that a person triggers is by hand."""
     form = context["params"]
-    hand = str(context["dag_run"].run_type) == "manual"
+    hand = context["dag_run"].run_type == "manual"  # an enum of strings whose str() is another one
     return wishes(
-        because="hand" if hand else "due", mode=form["mode"], override=form["override"], release=str(form["release"])
+        because="hand" if hand else "due",
+        mode=form["mode"] or "",
+        override=form["override"] or "",
+        release=str(form["release"]),
     )
 
 

@@ -43,7 +43,8 @@ def templates(step: str) -> list[str]:
     if step != BEGIN:
         return command(step, "{{ run_id }}")
     hand = "{{ 'hand' if dag_run.run_type == 'manual' else 'due' }}"
-    mode, override, release = (f"{{{{ params.{name} }}}}" for name in ("mode", "override", "release"))
+    mode, override = (f"{{{{ params.{name} or '' }}}}" for name in ("mode", "override"))
+    release = "{{ params.release }}"
     return command(step, "{{ run_id }}", *wishes(because=hand, mode=mode, override=override, release=release))
 
 
