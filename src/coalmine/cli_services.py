@@ -33,6 +33,7 @@ def judge_serve(
     lease_seconds: Annotated[float, typer.Option(help="a silent replica's successor waits so long")] = 10.0,
     log_format: Annotated[str, typer.Option(help="json or console")] = "json",
     drift: Annotated[Path | None, typer.Option(help="the folder in which `coalmine drift` leaves its page")] = None,
+    reports: Annotated[Path | None, typer.Option(help="the folder with the closer's reports on releases")] = None,
 ) -> None:
     """Answer Flagger's webhooks, until TERM. `up` starts it by itself."""
     given = dict(locals())

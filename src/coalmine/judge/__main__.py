@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--replica-name", default="", help="this replica's own name; default: the host's")
     parser.add_argument("--lease-seconds", type=float, default=SECONDS)
     parser.add_argument("--drift", type=Path, help="the folder in which `coalmine drift` leaves its page")
+    parser.add_argument("--reports", type=Path, help="the folder with the closer's reports on releases")
     parser.add_argument("--log-format", choices=FORMATS, default="json")
     try:
         serve(Options(**vars(parser.parse_args(arguments))))

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from coalmine.judge import problems, routes, routes_hooks, routes_push, routes_write
 from coalmine.judge.desk import Desk
-from coalmine.judge.report import routes as reports
+from coalmine.judge.report import routes as own_reports
 from coalmine.judge.tokens import Tokens
 
 _EVERY = 0.4  # seconds between passes; a hook makes one of its own first
@@ -20,10 +20,17 @@ _ABOUT = "Judges canaries while they take traffic. Times are Unix seconds, evide
 _log = structlog.get_logger("coalmine.judge")
 
 
-def make_app(desk: Desk, *, tokens: Tokens | None = None, every: float = _EVERY, drift: Path | None = None) -> FastAPI:
+def make_app(
+    desk: Desk,
+    *,
+    tokens: Tokens | None = None,
+    every: float = _EVERY,
+    drift: Path | None = None,
+    reports: Path | None = None,
+) -> FastAPI:
     """The app around a desk; its life is the app's life. Without tokens nobody may push or override.
 
-    `drift`: where `coalmine drift` leaves its page.
+    `drift`: where `coalmine drift` leaves its page. `reports`: where the closer leaves a release's.
     """
 
     @contextlib.asynccontextmanager
@@ -43,8 +50,8 @@ def make_app(desk: Desk, *, tokens: Tokens | None = None, every: float = _EVERY,
     app.include_router(routes_write.overrides(desk, known))
     app.include_router(routes_push.router(desk, known))
     app.include_router(routes_write.policies())
-    app.include_router(routes.about(desk, drift=drift))
-    reports.add(app, desk)
+    app.include_router(routes.about(desk, drift=drift, reports=reports))
+    own_reports.add(app, desk)
     return app
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from coalmine.judge import page, prometheus, views
 from coalmine.judge.answers import Analysis, Counts, Event, Overridden, Problem, TracePoint, Vector
@@ -68,7 +68,7 @@ def analyses(desk: Desk) -> APIRouter:
     return router
 
 
-def about(desk: Desk, *, drift: pathlib.Path | None = None) -> APIRouter:
+def about(desk: Desk, *, drift: pathlib.Path | None = None, reports: pathlib.Path | None = None) -> APIRouter:
     """The judge itself: its health, its series, its page."""
     router = APIRouter(tags=["judge"])
 
@@ -103,12 +103,25 @@ def about(desk: Desk, *, drift: pathlib.Path | None = None) -> APIRouter:
 
     if drift is not None:
         _drift(router, drift)
+    if reports is not None:
+        _releases(router, reports)
 
     @router.get("/", response_class=HTMLResponse)
     def index() -> Response:
         return HTMLResponse(page.render(drift=drift is not None))
 
     return router
+
+
+def _releases(router: APIRouter, folder: pathlib.Path) -> None:
+    """A release's own report, as its closer has left it: an address that is known before the report is."""
+
+    @router.get("/releases/{release}", response_class=HTMLResponse, include_in_schema=False)
+    def release_page(release: Annotated[str, Path(pattern=r"^m[1-9][0-9]*-[0-9a-f]{7,40}$")]) -> Response:
+        found = sorted(folder.glob(f"*/{release}-attempt*.html"), key=lambda path: path.stat().st_mtime)
+        if not found:  # it is written when the canary has ended; until then that page tells how it goes
+            return RedirectResponse("/page", 307, headers={"Cache-Control": "no-store"})
+        return Response(found[-1].read_bytes(), media_type="text/html", headers={"Cache-Control": "no-store"})
 
 
 def _drift(router: APIRouter, folder: pathlib.Path) -> None:

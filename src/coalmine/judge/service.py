@@ -37,6 +37,7 @@ class Options:
     lease_seconds: float = SECONDS
     log_format: logs.Format = "json"
     drift: Path | None = None  # where `coalmine drift` leaves its page
+    reports: Path | None = None  # where the closer leaves the reports on releases, a folder a model
 
 
 def options(*, log_format: str, **given: Any) -> Options:
@@ -90,7 +91,7 @@ def serve(given: Options) -> None:
         lease=(given.replica_name, given.lease_seconds),
     )
     uvicorn.run(
-        make_app(desk, tokens=tokens, drift=given.drift),
+        make_app(desk, tokens=tokens, drift=given.drift, reports=given.reports),
         host=given.host,
         port=given.port,
         log_config=None,

@@ -75,7 +75,7 @@ def parts(settings: Settings, edge: EdgeConfig) -> list[Part]:
                 *[*python, "coalmine.judge", "--port", str(ports.judge), "--database", str(settings.judge_database)],
                 *["--access-log", str(settings.access_log), "--feedback", str(settings.feedback_database)],
                 *["--policies", str(settings.policies), "--tokens", str(settings.judge_tokens)],
-                *["--drift", str(settings.state / "drift")],
+                *["--drift", str(settings.state / "drift"), "--reports", str(settings.reports)],
                 *["--replica-name", "up"],  # always the same: started again, it waits for nobody's lease
             ],
             env,

@@ -14,8 +14,8 @@ REPORT = "Release report"
 def find(settings: Settings, record: Any) -> dict[str, str]:
     """By title; none where the tracking server has no pages of its own."""
     if isinstance(record, Released):
-        # The report is written when the canary has ended; until then this page tells how it goes.
-        return {REPORT: f"{settings.judge_url}/page"}
+        # The report is written when the canary has ended; until then the judge leads to how it goes.
+        return {REPORT: f"{settings.judge_url}/releases/{record.release}"}
     base = settings.mlflow_url.rstrip("/")
     if not base.startswith(("http://", "https://")):
         return {}

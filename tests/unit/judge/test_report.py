@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -192,6 +193,22 @@ def test_every_poll_is_reached_by_turning_pages(tmp_path: Path) -> None:
     assert len(found["trace"]) == len(views.trace(live(polls)))
     assert asked(app, "/api/v1/analyses/1/report.png").headers["content-type"] == "image/png"
     desk.close()
+
+
+def test_a_release_has_an_address_before_it_has_a_report(tmp_path: Path) -> None:
+    """First it leads to how the canary goes, then to the newest report; what is no release is refused."""
+    folder = tmp_path / "reports"
+    app = make_app(open_desk(database=str(tmp_path / "judge.db")), reports=folder)
+    assert asked(app, "/releases/m2-1a2b3c4").headers["location"] == "/page"
+    (folder / "toy").mkdir(parents=True)
+    for attempt, text in (("1", "rolled back"), ("2", "promoted")):
+        path = folder / "toy" / f"m2-1a2b3c4-attempt{attempt}.html"
+        path.write_text(text)
+        os.utime(path, (int(attempt), int(attempt)))
+    assert asked(app, "/releases/m2-1a2b3c4").text == "promoted"
+    assert asked(app, "/releases/m2-1a2b3c").status_code == 422
+    assert asked(app, "/releases/..%2Fjudge").status_code == 404
+    assert asked(app, "/releases/m3-1a2b3c4").status_code == 307
 
 
 def asked(app: FastAPI, path: str) -> httpx.Response:
