@@ -232,22 +232,24 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(PARTS))
     given = parser.parse_args()
     found: dict[str, dict[str, float]] = {}
+    busy = os.getloadavg()[0]
     for name in given.only.split(","):
         found[name] = PARTS[name](given.rows)
         print(json.dumps({name: found[name]}), flush=True)  # noqa: T201 (what this command says)
     if set(found) == set(PARTS) and given.rows == ROWS:
-        PAGE.write_text(_page(found), encoding="utf-8")
+        PAGE.write_text(_page(found, busy), encoding="utf-8")
     return 0
 
 
-def _page(found: dict[str, dict[str, float]]) -> str:
+def _page(found: dict[str, dict[str, float]], busy: float) -> str:
     rows = [
         f"| {part} | {AIMS[part]} | {name} | {value:,} |" for part, of in found.items() for name, value in of.items()
     ]
     return (
         "# What the lake reaches\n\n"
         f"Written by `make bench-lake` on {time.strftime('%Y-%m-%d', time.gmtime())}: {os.cpu_count()} cores, which\n"
-        "the load shares. Figures by the core are of the process's own processor time.\n\n"
+        f"the load shares. Figures by the core are of the process's own processor time. {busy:.1f} processes were\n"
+        "ready to run when it began (the load average of a minute): above 1, times are not this program's alone.\n\n"
         "| what | aim | figure | value |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 
