@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint manifests types contracts unit slow bench bench-drift bench-infra bench-judge bench-lake cluster-up \
-  cluster-down test-cluster test-infra locks clean
+.PHONY: help install demo test lint manifests types contracts unit slow bench bench-drift bench-infra bench-judge bench-lake \
+  bench-retrain cluster-up cluster-down test-cluster test-infra locks clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ bench-lake: $(VENV)/dev.stamp ## feedback, capture and the lake's join, and writ
 
 bench-infra: $(VENV)/dev.stamp ## the Pulumi program under mocks, and write docs/infra-benchmarks.md
 	$(BIN)/python tests/bench/bench_infra.py
+
+bench-retrain: $(VENV)/dev.stamp ## what learning from single raters' thumbs wins, and write docs/retraining-benchmarks.md
+	$(BIN)/python tests/bench/bench_retrain.py
 
 bench-drift: $(VENV)/dev.stamp ## drift on each domain, and false alarms on held-out tweets; write docs/drift-benchmarks.md
 	$(BIN)/python tests/bench/bench_drift.py
