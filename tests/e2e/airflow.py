@@ -93,6 +93,11 @@ class Airflow:
         found = self.ask("GET", f"/dags/{DAG}/dagRuns/{run}/taskInstances")["task_instances"]
         return {one["task_id"]: (str(one["state"]), int(one["try_number"])) for one in found}
 
+    def links(self, run: str, task: str) -> dict[str, str]:
+        """By title: where a task's Details lead."""
+        found = self.ask("GET", f"/dags/{DAG}/dagRuns/{run}/taskInstances/{task}/links")["extra_links"]
+        return {title: address for title, address in found.items() if address}
+
     def ended(self, run: str) -> str:
         ended = lambda: self.state(run) in {"success", "failed"}  # noqa: E731 - used once
         self.here.wait(f"the end of {run}", ended, seconds=PATIENCE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import psutil
 import pytest
 
@@ -108,6 +109,8 @@ def test_votes_become_a_promoted_release_with_nobody_touching_anything(scheduler
     took = ending.ended - run.started
     print(f"from the threshold to the promotion: {took:.0f} s")  # noqa: T201 - the figure that docs quote
     assert scheduler.ended(run.id) == "success"
+    report = httpx.get(scheduler.links(run.id, "release")["Release report"], trust_env=False)
+    assert f"{ending.release} was promoted" in report.text
     family = scheduler.family()
     assert scheduler.stop() == 0
     assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
