@@ -58,13 +58,20 @@ class Stage:
 
     def look(self) -> Moment:
         """The Canary now; phase `` where there is none yet."""
-        try:
-            status = self.kubectl.get("canary", self.model).get("status", {})
-        except CoalmineError:
-            status = {}
+        status = self._status()
         return Moment(
             time.time(), status.get("phase", ""), status.get("canaryWeight", 0), status.get("failedChecks", 0)
         )
+
+    def promoted(self) -> str:
+        """Flagger's checksum of what it promoted last."""
+        return str(self._status().get("lastPromotedSpec", ""))
+
+    def _status(self) -> dict[str, Any]:
+        try:
+            return dict(self.kubectl.get("canary", self.model).get("status", {}))
+        except CoalmineError:
+            return {}
 
     @contextmanager
     def watching(self, every: float = 0.3) -> Iterator[None]:

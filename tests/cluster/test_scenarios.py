@@ -177,16 +177,19 @@ def test_a_push_during_a_canary_takes_its_place_and_only_the_faulty_one_is_quara
 
 
 def test_a_revert_during_a_canary_ends_it_and_nothing_is_quarantined(stage: Stage, people: Traffic) -> None:
-    before, release = stage.serves(), stage.make(version=1)
+    """Flagger ends the canary under the checksum that it had, then sees the other: what serves is promoted again."""
+    before, promoted, release = stage.serves(), stage.promoted(), stage.make(version=1)
     commit = stage.push(release)
     stage.until_phase("Progressing")
     until(lambda: people.seen(release).requests > 0, "people meet it")
     stage.builder.git("pull", "--quiet", "--rebase", "origin", "main")
     stage.builder.git("revert", "--no-edit", commit)
     stage.builder.git("push", "--quiet", "origin", "HEAD:main")
-    stage.until_phase("Succeeded", "Failed", "Initialized")
+    over = ("Succeeded", "Failed", "Initialized")
+    until(lambda: stage.look().phase in over and stage.promoted() == promoted, "Flagger is back where it was")
     stage.until_settled()
     assert stage.serves() == before
+    assert "superseded" in [one["outcome"] for one in stage.analyses()[:2]]
     assert stage.builder.git("log", "--grep", f"Coalmine-Failed: {release}", "--format=%h", "origin/main") == ""
     assert (people.stats.lost, people.seen(before).failed) == (0, 0)
 
