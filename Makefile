@@ -82,8 +82,7 @@ cluster-down: $(VENV)/dev.stamp ## end it, also after a crash, and leave nothing
 	@$(BENCH) down
 
 test-cluster: $(VENV)/dev.stamp ## the tests that need a cluster: KUBECONFIG's, else one brought up here
-	@test -n "$$KUBECONFIG" || { $(BENCH) install && $(BENCH) build && $(BENCH) images; } >/dev/null
-	$(BIN)/python -m pytest -m cluster --durations=15
+	@$(BENCH) test
 
 test-infra: $(VENV)/dev.stamp ## Pulumi's real engine over the stack kind, on KUBECONFIG's cluster; without one it says so
 	@$(BIN)/python tests/infra/run.py

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +17,9 @@ from rich.table import Table
 from cluster import engines, fakenodes, images, packages
 from cluster import machine as bench
 from coalmine.errors import CoalmineError
+
+HERE = Path(__file__).parent
+ALONE = HERE / "test_machine.py"  # brings the bench up and down itself
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="A real Kubernetes on this machine, for tests.")
 
@@ -61,6 +67,28 @@ def up() -> None:
 def down(*, keep: Annotated[bool, typer.Option(help="leave the state for the next `up`")] = False) -> None:
     """Take the cluster down and leave nothing of it on the machine, whatever happened to it."""
     bench.Machine().down(keep=keep, say=_say)
+
+
+@app.command()
+def test() -> None:
+    """Run the tests of a cluster: on `$KUBECONFIG`'s, else on the bench, which is up for them and down afterwards."""
+    line = [sys.executable, "-m", "pytest", "-m", "cluster", "--durations=15"]
+    if os.environ.get("KUBECONFIG"):
+        raise typer.Exit(subprocess.run([*line, str(HERE)], check=False).returncode)
+    install()
+    build()
+    make_images()
+    machine = bench.Machine()
+    was_up = machine.status().up
+    codes = [subprocess.run([*line, str(ALONE)], check=False).returncode]
+    machine.up(say=_say)
+    try:
+        rest = [*line, str(HERE), f"--ignore={ALONE}", "--numprocesses=3", "--dist=loadgroup"]
+        codes.append(subprocess.run(rest, check=False).returncode)
+    finally:
+        if not was_up:
+            machine.down(say=_say)
+    raise typer.Exit(max(codes))
 
 
 @app.command()

@@ -30,11 +30,12 @@ ENVIRONMENT = "bench"
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """One model's. `tracking`: where the cluster's MLflow is reached from here."""
+    """One model's. `tracking`: where the cluster's MLflow is reached from here; `desk`: which clone of main it has."""
 
     platform: Platform
     model: str
     tracking: str
+    desk: str = "clone"
 
     @property
     def folder(self) -> Path:
@@ -42,7 +43,7 @@ class Builder:
 
     @property
     def clone(self) -> Path:
-        return self.folder / "clone"
+        return self.folder / self.desk
 
     def prepare(self) -> None:
         """A clone of main as the git server has it; a pair of keys, one for all models."""

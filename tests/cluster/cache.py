@@ -51,12 +51,15 @@ def kept(name: str, recipe: str, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Hold the lock `name` against every other process and thread; the kernel frees it when the holder dies."""
+def locked(name: str, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock `name` against every other process and thread; the kernel frees it when the holder dies.
+
+    `shared`: with others that share it, against those that do not.
+    """
     path = folder() / "locks" / name
     path.parent.mkdir(exist_ok=True)
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 

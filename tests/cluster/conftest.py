@@ -1,6 +1,8 @@
 """One cluster for all tests that need one: a user's own by `$KUBECONFIG`, else the bench on this machine.
 
-The platform too is brought up once, from nothing by the one command that the documentation names.
+The platform too is brought up once, from nothing by the one command that the documentation names. It may be used by
+several processes of pytest at a time (`-n 3 --dist loadgroup`): a model's stories are told by one of them, and whoever
+takes a part of the platform away has it alone.
 """
 
 from __future__ import annotations
@@ -10,30 +12,61 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cluster import cache
 from cluster import machine as bench
+from cluster.builder import Builder, tracking
 from cluster.kubectl import Kubectl
 from cluster.platform import Platform
-from cluster.stage import until
+from cluster.stage import Stage, until
+from cluster.traffic import Traffic
 from coalmine.errors import Broken
+from manifests.tenants import SECOND
 
 TESTS = Path(__file__).parents[1]
 ALONE = "test_machine.py"  # brings the bench up and down itself
 LAST = "test_scenarios.py"  # takes parts of the platform away
 MODEL = "sentiment"
+MODELS = (MODEL, SECOND)
 APPLICATIONS = (
     *("namespaces", "gateway-crds", "envoy-gateway", "flagger", "gateway", "monitoring", "judge", "mlflow", "closer"),
-    *("tenant-sentiment", "root"),
+    *(f"tenant-{model}" for model in MODELS),
+    "root",
 )
 MEASURED: list[str] = []
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What wants the machine for itself comes first, before the bench is up for the others."""
+    """What wants the machine for itself comes first, before the bench is up for the others; a model is one group."""
     items.sort(key=lambda item: (item.path.name != ALONE, item.path.name == LAST))  # stable: the rest keeps its order
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            group = model_of(item) if item.path.name == LAST else "engines"
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def model_of(item: pytest.Item) -> str:
+    """The model whose story a test tells: the first, unless a marker names another."""
+    named = item.get_closest_marker("model")
+    return str(named.args[0]) if named else MODEL
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What another process measured is told by this one."""
+    MEASURED.extend(getattr(node, "workeroutput", {}).get("measured", []))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """As above, its other end."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["measured"] = MEASURED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -87,21 +120,68 @@ def services(cluster: Kubectl) -> Platform:
     return made
 
 
+@pytest.fixture(autouse=True)
+def turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests of the platform run beside each other; one marked `outage` runs alone."""
+    if "platform" not in request.fixturenames:
+        yield
+        return
+    alone = request.node.get_closest_marker("outage") is not None
+    with ExitStack() as held:
+        with cache.locked("platform-turn"):  # nobody overtakes who waits to be alone
+            held.enter_context(cache.locked("platform-in-use", shared=not alone))
+        yield
+
+
 @pytest.fixture(scope="session")
 def platform(services: Platform, tell: Callable[[str], None]) -> Platform:
     """The whole platform, from an empty cluster by the one command, and one secret."""
     begun = None
-    if not is_healthy(services, "root"):
-        ours = services.own_images()
-        begun = time.monotonic()
-        services.publish(images_of_ours=ours)
-        services.secrets(models=(MODEL,))
-        services.bootstrap()
-    for name in APPLICATIONS:
-        until(lambda name=name: is_healthy(services, name), f"{name} is Synced and Healthy", seconds=900)  # type: ignore[misc]
+    with cache.locked("platform"):
+        if not is_healthy(services, "root"):
+            ours = services.own_images()
+            begun = time.monotonic()
+            services.publish(images_of_ours=ours)
+            services.secrets(models=MODELS)
+            services.bootstrap()
+        for name in APPLICATIONS:
+            until(lambda name=name: is_healthy(services, name), f"{name} is Synced and Healthy", seconds=900)  # type: ignore[misc]
     if begun is not None:
         tell(f"from an empty cluster to a platform that is Synced and Healthy: {time.monotonic() - begun:.0f} s")
     return services
+
+
+@pytest.fixture(scope="session")
+def stages(platform: Platform) -> Iterator[Callable[[str], Stage]]:
+    """`stages("sentiment")`: a model, its first release serving."""
+    made: dict[str, Stage] = {}
+    with tracking(platform) as url, ExitStack() as open_ones:
+
+        def stage(model: str) -> Stage:
+            if model not in made:
+                builder = Builder(platform, model, url)
+                with cache.locked("platform"):  # one pair of keys for all
+                    builder.prepare()
+                    platform.require_signature(builder.key("pub"))
+                made[model] = open_ones.enter_context(Stage(platform, builder))
+                made[model].begin()
+            return made[model]
+
+        yield stage
+
+
+@pytest.fixture
+def stage(stages: Callable[[str], Stage], request: pytest.FixtureRequest) -> Stage:
+    """The model of this test's story."""
+    return stages(model_of(request.node))
+
+
+@pytest.fixture
+def people(stage: Stage) -> Iterator[Traffic]:
+    """They ask and vote until the test is over."""
+    with Traffic(stage.platform, stage.model, votes=0.6) as crowd, stage.watching():
+        until(lambda: sum(seen.requests for seen in crowd.stats.arms.values()) > 20, "the gateway answers")
+        yield crowd
 
 
 def is_healthy(platform: Platform, name: str) -> bool:

@@ -25,6 +25,7 @@ from cluster.node.layout import BENCH_DOMAIN, NODE
 from cluster.pki import Authority
 from cluster.registry import NAME as REGISTRY
 from cluster.registry import Registry
+from manifests import tenants
 
 ROOT = Path(__file__).parents[2]
 BOOTSTRAP = "gitops/clusters/bench/bootstrap"
@@ -136,16 +137,20 @@ class Platform:
         )
 
     def publish(self, *, images_of_ours: Mapping[str, str], source: Path = ROOT) -> str:
-        """Make `main` on the git server this checkout's HEAD with our images' digests in it; returns the commit.
+        """Make `main` on the git server this checkout's HEAD with a second model and our images' digests.
+
+        Returns the commit.
 
         `images_of_ours`: image name -> digest in the bench's registry.
         """
         bare = self.git.create()
         shutil.rmtree(self.work, ignore_errors=True)
         _git("clone", "--quiet", "--no-hardlinks", str(source), str(self.work), at=source)
+        _add_model(self.work)
         if images_of_ours:
             (self.work / "gitops/clusters/bench/images/kustomization.yaml").write_text(_component(images_of_ours))
-            _git("commit", "--quiet", "--all", "--message", "Name the images by digest", at=self.work)
+        _git("add", "--all", at=self.work)
+        _git("commit", "--quiet", "--message", "Add a second model; name the images by digest", at=self.work)
         # By its path, so that no check and no webhook is in the way of a bench that begins anew.
         _git("push", "--quiet", "--force", str(bare), "HEAD:refs/heads/main", at=self.work)
         return _git("rev-parse", "HEAD", at=self.work).strip()
@@ -196,6 +201,15 @@ class Platform:
             },
             "data": {key: base64.b64encode(path.read_bytes()).decode() for key, path in files.items()},
         }
+
+
+def _add_model(root: Path) -> None:
+    """A second model of the first one's folders, as the documentation tells a newcomer."""
+    tenants.second(root)
+    copy = root / "bentos" / tenants.SECOND
+    shutil.copytree(root / "bentos" / tenants.FIRST, copy)
+    service = copy / "service.py"
+    service.write_text(service.read_text().replace(f'name="{tenants.FIRST}"', f'name="{tenants.SECOND}"'))
 
 
 def _component(ours: Mapping[str, str]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import httpx
 
+from cluster import cache
 from cluster.builder import Builder
 from cluster.kubectl import Kubectl
 from cluster.platform import PLATFORM, Platform
@@ -31,11 +33,35 @@ class Moment:
 
 @dataclass(slots=True)
 class Stage:
-    """One model with its namespace, its builder and its Canary. `history`: each change of the Canary that was seen."""
+    """One model with its namespace, its builder and its Canary. `history`: each change of the Canary that was seen.
+
+    Releases are made by one hand, at a desk of its own, and the next one of the same model while a test goes on.
+    """
 
     platform: Platform
     builder: Builder
     history: list[Moment] = field(default_factory=list)
+    _maker: Builder = field(init=False)
+    _hand: ThreadPoolExecutor = field(init=False)
+    _ahead: Future[str] | None = None
+
+    def __post_init__(self) -> None:
+        self._maker = replace(self.builder, desk="workshop")
+        self._hand = ThreadPoolExecutor(1, thread_name_prefix="maker")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hand.shutdown(cancel_futures=True)
+
+    def begin(self) -> None:
+        """Where nothing serves yet, a first release. What an ended run left on its way the first push supersedes."""
+        self._maker.prepare()
+        if not self.look().phase:
+            self.push(self.make())
+            self.until_phase("Initialized")
+            self.until_settled()
 
     @property
     def model(self) -> str:
@@ -47,14 +73,27 @@ class Stage:
 
     def make(self, *, version: int = 0) -> str:
         """A release that is built, pushed and signed; of a new version of the model, or of the version given."""
-        release = self.builder.package(version) if version else self.builder.train()
-        self.builder.image(release)
+        if not version:
+            return self._hand.submit(self._made, 0).result()
+        ready = self._ahead or self._hand.submit(self._made, version)
+        release = ready.result()
+        self._ahead = self._hand.submit(self._made, version)
+        return release
+
+    def make_unsigned(self) -> str:
+        """One that is built and pushed only."""
+        return self._hand.submit(self._made, 1, signed=False).result()
+
+    def _made(self, version: int, *, signed: bool = True) -> str:
+        release = self._maker.package(version) if version else self._maker.train()
+        (self._maker.image if signed else self._maker.unsigned)(release)
         return release
 
     def push(self, release: str, *more: str) -> str:
-        """`coalmine release`: the commit."""
-        self.builder.git("pull", "--quiet", "--rebase", "origin", "main")
-        return str(self.builder.release(release, "--key", str(self.builder.key("pub")), *more)["commit"])
+        """`coalmine release`: the commit. One at a time, as people on one branch would have it."""
+        with cache.locked("platform-push"):
+            self.builder.git("pull", "--quiet", "--rebase", "origin", "main")
+            return str(self.builder.release(release, "--key", str(self.builder.key("pub")), *more)["commit"])
 
     def look(self) -> Moment:
         """The Canary now; phase `` where there is none yet."""
@@ -67,9 +106,14 @@ class Stage:
         """Flagger's checksum of what it promoted last."""
         return str(self._status().get("lastPromotedSpec", ""))
 
+    def canary(self) -> dict[str, Any]:
+        """The object itself. Raises Broken where there is none."""
+        found: dict[str, Any] = self.kubectl.get("canary", self.model)
+        return found
+
     def _status(self) -> dict[str, Any]:
         try:
-            return dict(self.kubectl.get("canary", self.model).get("status", {}))
+            return dict(self.canary().get("status", {}))
         except CoalmineError:
             return {}
 

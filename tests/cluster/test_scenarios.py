@@ -10,38 +10,14 @@ from typing import Any
 
 import pytest
 
-from cluster.builder import Builder, tracking
-from cluster.conftest import MODEL
 from cluster.node.layout import NODE
-from cluster.platform import Platform
 from cluster.stage import Moment, Stage, until
 from cluster.traffic import Traffic
 from coalmine.local.traffic import LONGEST
+from manifests.tenants import SECOND
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]  # the first run builds engines and images
-
-
-@pytest.fixture(scope="module")
-def stage(platform: Platform) -> Iterator[Stage]:
-    """The model, its first release serving."""
-    with tracking(platform) as url:
-        builder = Builder(platform, MODEL, url)
-        builder.prepare()
-        platform.require_signature(builder.key("pub"))
-        made = Stage(platform, builder)
-        if not made.look().phase:
-            made.push(made.make())
-            made.until_phase("Initialized")
-            made.until_settled()
-        # What a run that was ended left on its way is superseded by the first push.
-        yield made
-
-
-@pytest.fixture
-def people(stage: Stage) -> Iterator[Traffic]:
-    with Traffic(stage.platform, MODEL, votes=0.6) as crowd, stage.watching():
-        until(lambda: sum(seen.requests for seen in crowd.stats.arms.values()) > 20, "the gateway answers")
-        yield crowd
+second = pytest.mark.model(SECOND)
 
 
 def test_a_good_release_is_promoted_and_nobody_notices(
@@ -58,15 +34,18 @@ def test_a_good_release_is_promoted_and_nobody_notices(
     until(lambda: stage.champion() == version, "the alias names the promoted version")
     stage.until_settled()
     assert stage.serves() == release
-    assert stage.said() == [f"release {MODEL} {release}"]
+    assert stage.said() == [f"release {stage.model} {release}"]
     assert (people.stats.lost, people.stats.refused, people.seen(release).failed) == (0, 0, 0)
     assert stage.analyses()[0]["decision"] == "PROMOTE"
 
 
 @pytest.mark.parametrize(
     ("fault", "says"),
-    [("error_rate=0.1", "errors"), ("delay_ms=400", "slow seconds"), ("wrong_rate=1", "thumbs down")],
-    ids=["errors", "slow", "worse-by-feedback"],
+    [
+        pytest.param("error_rate=0.1", "errors", id="errors"),
+        pytest.param("delay_ms=400", "slow seconds", id="slow", marks=second),
+        pytest.param("wrong_rate=1", "thumbs down", id="worse-by-feedback"),
+    ],
 )
 def test_a_worse_release_is_rolled_back_and_everything_put_right(
     stage: Stage, people: Traffic, tell: Callable[[str], None], fault: str, says: str
@@ -76,7 +55,7 @@ def test_a_worse_release_is_rolled_back_and_everything_put_right(
     stage.push(release, "--fault", fault)
     stage.until_phase("Progressing")
     stage.until_phase("Failed")
-    until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
+    until(lambda: stage.said()[0].startswith(f"heal: {stage.model} back to {before}"), "main is healed")
     stage.until_settled()
     away = stage.since_failed() - stage.analyses()[0]["decided"]
     tell(f"{fault}: ROLLBACK to weight 0: {away:.1f} s (interval 10 s); {people.told(release)}")
@@ -88,18 +67,20 @@ def test_a_worse_release_is_rolled_back_and_everything_put_right(
     assert "quarantine" in refused["said"]
 
 
+@second
 def test_a_release_that_never_becomes_ready_gets_no_request_and_is_taken_back(stage: Stage, people: Traffic) -> None:
     before = stage.serves()
     release = stage.make(version=1)
     stage.push(release, "--fault", "crash_at_start=1")
     stage.until_phase("Progressing")
     stage.until_phase("Failed")
-    until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
+    until(lambda: stage.said()[0].startswith(f"heal: {stage.model} back to {before}"), "main is healed")
     stage.until_settled()
     assert people.seen(release).requests == 0
     assert (people.stats.lost, people.seen(before).failed) == (0, 0)
 
 
+@pytest.mark.outage
 def test_judge_prometheus_and_gateway_may_go_away_in_turn_and_the_release_is_promoted_all_the_same(
     stage: Stage, people: Traffic
 ) -> None:
@@ -123,6 +104,7 @@ def test_judge_prometheus_and_gateway_may_go_away_in_turn_and_the_release_is_pro
     assert people.stats.lost - lost <= people.rate * LONGEST  # one proxy only: what it held while it was replaced
 
 
+@second
 def test_a_judge_that_is_killed_goes_on_where_it_was_and_rolls_back(stage: Stage, people: Traffic) -> None:
     before = stage.serves()
     release = stage.make(version=1)
@@ -136,10 +118,12 @@ def test_a_judge_that_is_killed_goes_on_where_it_was_and_rolls_back(stage: Stage
     stage.until_phase("Failed")
     until(lambda: stage.analyses()[0]["decision"] == "ROLLBACK", "the judge says what it has decided")
     assert stage.analyses()[0]["id"] == opened
-    until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
+    until(lambda: stage.said()[0].startswith(f"heal: {stage.model} back to {before}"), "main is healed")
     stage.until_settled()
 
 
+@second
+@pytest.mark.outage
 def test_healing_waits_for_a_git_server_that_is_away(stage: Stage, people: Traffic) -> None:
     before = stage.serves()
     release = stage.make(version=1)
@@ -152,8 +136,8 @@ def test_healing_waits_for_a_git_server_that_is_away(stage: Stage, people: Traff
         until(lambda: aged(stage.history[-1], 10), "the closer has tried")
     finally:
         stage.platform.git.start()
-    assert stage.said() != [f"heal: {MODEL}"]
-    until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
+    assert stage.said() != [f"heal: {stage.model}"]
+    until(lambda: stage.said()[0].startswith(f"heal: {stage.model} back to {before}"), "main is healed")
     stage.until_settled()
     assert len([line for line in stage.said(3) if release in line and line.startswith("heal")]) == 1
 
@@ -168,7 +152,7 @@ def test_a_push_during_a_canary_takes_its_place_and_only_the_faulty_one_is_quara
     stage.push(bad, "--fault", "error_rate=0.3")
     until(lambda: people.seen(bad).requests > 0, "people meet the second")
     stage.until_phase("Failed")
-    until(lambda: stage.said()[0].startswith(f"heal: {MODEL} back to {before}"), "main is healed")
+    until(lambda: stage.said()[0].startswith(f"heal: {stage.model} back to {before}"), "main is healed")
     stage.until_settled()
     assert bad in stage.said()[0]
     assert stage.analyses()[1]["outcome"] == "superseded"
@@ -176,6 +160,7 @@ def test_a_push_during_a_canary_takes_its_place_and_only_the_faulty_one_is_quara
     assert stage.serves() == before
 
 
+@second
 def test_a_revert_during_a_canary_ends_it_and_nothing_is_quarantined(stage: Stage, people: Traffic) -> None:
     """Flagger ends the canary under the checksum that it had, then sees the other: what serves is promoted again."""
     before, promoted, release = stage.serves(), stage.promoted(), stage.make(version=1)
@@ -194,12 +179,14 @@ def test_a_revert_during_a_canary_ends_it_and_nothing_is_quarantined(stage: Stag
     assert (people.stats.lost, people.seen(before).failed) == (0, 0)
 
 
+@second
+@pytest.mark.outage
 def test_a_drained_node_takes_one_pod_at_a_time_and_no_request(stage: Stage, people: Traffic) -> None:
     """The second of two pods stays until the first has a successor, and that one waits for a node that takes pods.
 
     The bench has one node: it is drained of this model's pods while a canary is on its way, and given back.
     """
-    primary, release = f"{MODEL}-primary", stage.make(version=1)
+    primary, release = f"{stage.model}-primary", stage.make(version=1)
     stage.kubectl.run("scale", f"deployment/{primary}", "--replicas=2")
     stage.kubectl.rolled_out(f"deployment/{primary}")
     stage.push(release)
@@ -239,22 +226,23 @@ def test_a_tenants_application_makes_nothing_in_anothers_namespace(stage: Stage)
         argocd.delete(reaching)
 
 
+@second
 def test_an_edit_of_the_live_canary_is_undone(stage: Stage) -> None:
     """Two generations later it is as in git: the edit was one, undoing it the other."""
-    before = stage.kubectl.get("canary", MODEL)["metadata"]["generation"]
-    stage.kubectl.run("patch", "canary", MODEL, "--type=merge", "--patch", '{"spec":{"analysis":{"threshold":1}}}')
-    until(lambda: stage.kubectl.get("canary", MODEL)["metadata"]["generation"] >= before + 2, "the edit is answered")
-    until(lambda: stage.kubectl.get("canary", MODEL)["spec"]["analysis"]["threshold"] == 30, "git's word stands again")
+    before = stage.canary()["metadata"]["generation"]
+    change = '{"spec":{"analysis":{"threshold":1}}}'
+    stage.kubectl.run("patch", "canary", stage.model, "--type=merge", "--patch", change)
+    until(lambda: stage.canary()["metadata"]["generation"] >= before + 2, "the edit is answered")
+    until(lambda: stage.canary()["spec"]["analysis"]["threshold"] == 30, "git's word stands again")
     stage.until_settled()
 
 
+@second
 def test_an_image_that_nobody_signed_is_refused_before_main_moves(stage: Stage) -> None:
-    release = stage.builder.package(1)
-    stage.builder.unsigned(release)
-    main = stage.main()
+    release, before = stage.make_unsigned(), stage.said()
     refused = stage.builder.release(release, code=3)
     assert "is not signed" in refused["said"]
-    assert stage.main() == main
+    assert stage.said() == before
 
 
 @contextmanager
