@@ -1,4 +1,7 @@
-"""Seeded streams through the judge, and docs/judge-benchmarks.md: `make bench-judge`. Some minutes on two cores."""
+"""Seeded streams through the judge, and docs/judge-benchmarks.md: `make bench-judge`. About an hour on two cores.
+
+`--speed` measures speed and memory alone, and puts them in the page's place for them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from bench.judge.regimes import OTHERS, Row, regimes
 
 SEED = 20_000
 RATES = (1_000, 10_000)  # requests a second: a poll is cut every half second, so these differ in lines a poll
+SPEED_TITLE = "## Speed and memory"
 SPEED = """Of one core, on two shared virtual ones; seconds and milliseconds are of the processor. `look`: five
 metrics, a latency with 14 edges among them, 100 + 900 requests, by `tests/bench/bench_judge_speed.py`. `log`: a
 back-test from an access log, in lines a second, by `tests/bench/bench_judge_log.py`; `log to evidence` is the whole
@@ -76,12 +80,20 @@ def _table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def _put_speed() -> None:
+    """The page as it is, but for its last part."""
+    kept, found, _ = PAGE.read_text(encoding="utf-8").partition(SPEED_TITLE)
+    if not found:
+        raise SystemExit(f"{PAGE} has no part {SPEED_TITLE!r}: make bench-judge writes it whole")
+    PAGE.write_text(kept + _speed(), encoding="utf-8")
+
+
 def _speed() -> str:
     """What a look, an import and a log cost, each measured alone in a process of its own."""
     found: dict[str, dict[str, float]] = {"look": _measured("bench_judge_speed.py", "--json")}
     for rate in RATES:
         found[f"log, {rate:,} requests/s"] = _measured("bench_judge_log.py", "--json", "--rate", str(rate))
-    lines = ["## Speed and memory", "", SPEED, "", "| what | figure | value |", "|---|---|---|"]
+    lines = [SPEED_TITLE, "", SPEED, "", "| what | figure | value |", "|---|---|---|"]
     lines += [f"| {what} | {name} | {value:,.3g} |" for what, all_ in found.items() for name, value in all_.items()]
     return "\n".join(lines) + "\n"
 
@@ -97,7 +109,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of runs; below 1 nothing is written")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--speed", action="store_true", help="speed and memory alone; on a quiet machine")
     given = parser.parse_args()
+    if given.speed:
+        _put_speed()
+        return 0
     with ProcessPoolExecutor(given.processes) as pool:
         rows = []
         for found in pool.map(_one, range(len(regimes())), [given.scale] * len(regimes())):
