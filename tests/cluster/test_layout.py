@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster import cache
 from cluster.node.layout import Layout
 from coalmine.errors import BadInput
 
@@ -23,6 +24,26 @@ def test_an_empty_folder_is_claimed_and_claimed_again(tmp_path: Path) -> None:
     layout.make()
     layout.make()
     assert layout.ours()
+
+
+def test_what_a_killed_delete_left_is_gone_for_the_next_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store that it had begun to empty is not taken for a whole one."""
+    layout = Layout(tmp_path / "bench")
+    layout.make()
+    (layout.folder / "store").write_text("many blobs")
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            layout.delete()
+    assert not layout.folder.exists()
+    layout.make()
+    assert not (layout.folder / "store").exists()
+    layout.delete()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_path_too_long_for_a_socket_is_refused_before_anything_is_made(

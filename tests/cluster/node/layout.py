@@ -25,8 +25,18 @@ REGISTRY = f"registry.{BENCH_DOMAIN}:5000"
 PAUSE = "registry.k8s.io/pause:3.10"
 COREDNS = "docker.io/coredns/coredns:1.14.0"
 
+_NAME = "BENCH"
 _MARK = "This folder is Coalmine's bench. `make cluster-down` deletes it.\n"
 _LONGEST = 60  # characters; sockets lie below, and a socket's path ends at 107
+
+
+def _remove(folder: Path) -> None:
+    """A folder with our mark, which goes last."""
+    if (folder / _NAME).exists():
+        for path in folder.iterdir():
+            if path.name != _NAME:
+                cache.remove(path)
+        cache.remove(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Layout:
 
     def make(self) -> None:
         """The folder with our mark in it. Raises BadInput rather than to claim a folder of somebody else."""
+        _remove(self._gone)
         if not self.ours() and self.folder.exists() and any(self.folder.iterdir()):
             remedy = "name an empty folder, or one that is not there, in COALMINE_BENCH"
             raise BadInput("not a bench's folder, and not empty", where=str(self.folder), remedy=remedy)
@@ -56,19 +67,25 @@ class Layout:
             path.mkdir(exist_ok=True)
 
     def delete(self) -> None:
-        """The folder and all in it, if it is ours. Nothing may be mounted below it."""
+        """The folder and all in it, if it is ours. Nothing may be mounted below it.
+
+        It goes at once, under another name, and then file by file: half a store must not look like one.
+        """
+        _remove(self._gone)
         if self.ours():
-            for path in self.folder.iterdir():
-                if path != self._mark:
-                    cache.remove(path)
-            cache.remove(self.folder)
+            self.folder.rename(self._gone)
+            _remove(self._gone)
 
     def ours(self) -> bool:
         return self._mark.exists()
 
     @property
     def _mark(self) -> Path:
-        return self.folder / "BENCH"
+        return self.folder / _NAME
+
+    @property
+    def _gone(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.gone")
 
     @property
     def plane(self) -> Path:
