@@ -83,7 +83,7 @@ def test() -> None:
     codes = [subprocess.run([*line, str(ALONE)], check=False).returncode]
     machine.up(say=_say)
     try:
-        rest = [*line, str(HERE), f"--ignore={ALONE}", "--numprocesses=3", "--dist=loadgroup"]
+        rest = [*line, str(HERE), f"--ignore={ALONE}", "--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"]
         codes.append(subprocess.run(rest, check=False).returncode)
     finally:
         if not was_up:

@@ -1,8 +1,8 @@
 """One cluster for all tests that need one: a user's own by `$KUBECONFIG`, else the bench on this machine.
 
 The platform too is brought up once, from nothing by the one command that the documentation names. It may be used by
-several processes of pytest at a time (`-n 3 --dist loadgroup`): a model's stories are told by one of them, and whoever
-takes a part of the platform away has it alone.
+several processes of pytest at a time (`-n 3 --dist loadfile`): the stories of a model are one file, and whoever takes a
+part of the platform away has it alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from manifests.tenants import SECOND
 
 TESTS = Path(__file__).parents[1]
 ALONE = "test_machine.py"  # brings the bench up and down itself
-LAST = "test_scenarios.py"  # takes parts of the platform away
+LONGEST = ("test_scenarios.py", "test_scenarios_beside.py")
 MODEL = "sentiment"
 MODELS = (MODEL, SECOND)
 APPLICATIONS = (
@@ -41,14 +41,9 @@ APPLICATIONS = (
 MEASURED: list[str] = []
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What wants the machine for itself comes first, before the bench is up for the others; a model is one group."""
-    items.sort(key=lambda item: (item.path.name != ALONE, item.path.name == LAST))  # stable: the rest keeps its order
-    for item in items:
-        if item.get_closest_marker("cluster"):
-            group = model_of(item) if item.path.name == LAST else "engines"
-            item.add_marker(pytest.mark.xdist_group(group))
+    """What wants the machine for itself comes first, before the bench is up for the others; then what takes longest."""
+    items.sort(key=lambda item: (item.path.name != ALONE, item.path.name not in LONGEST))  # stable otherwise
 
 
 def model_of(item: pytest.Item) -> str:

@@ -196,6 +196,10 @@ class Stage:
         return list(httpx.get(url, params=given, trust_env=False).raise_for_status().json())
 
 
+def aged(moment: Moment, seconds: float) -> bool:
+    return time.time() - moment.t > seconds
+
+
 def until(condition: Callable[[], bool], what: str, *, seconds: float = LONG) -> None:
     """Wait for a condition, which may raise while things are on their way. Raises Broken when it does not come."""
     deadline, why = time.monotonic() + seconds, ""
