@@ -111,7 +111,8 @@ def services(cluster: Kubectl) -> Platform:
         pytest.skip("wants the bench's own registry and git server")
     made = Platform()
     assert made.kubectl.kubeconfig == cluster.kubeconfig
-    made.start()
+    with cache.locked("platform"):
+        made.start()
     return made
 
 
