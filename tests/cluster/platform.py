@@ -173,7 +173,9 @@ class Platform:
         self.trust("argocd")
         for name in ("repo-server", "server", "redis"):
             self.kubectl.within("argocd").rolled_out(f"deployment/argocd-{name}", seconds=300)
-        self.git.webhooks(f"http://{self.address('argocd-server')}/api/webhook")
+        # Applications are refreshed by the one, made by the other.
+        hosts = (self.address("argocd-server"), f"{self.address('argocd-applicationset-controller')}:7000")
+        self.git.webhooks(*(f"http://{host}/api/webhook" for host in hosts))
 
     def address(self, service: str, *, namespace: str = "argocd") -> str:
         """A Service's own address, which this machine reaches as pods do."""

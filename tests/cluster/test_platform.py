@@ -91,6 +91,7 @@ def test_argo_cd_is_told_of_a_push_and_syncs_it(platform: Platform, namespace: K
 def test_a_canary_is_promoted_through_flagger_and_envoy_and_no_request_is_lost(
     platform: Platform, namespace: Kubectl
 ) -> None:
+    images.load([images.PYTHON], ctr=platform.machine.ctr)
     namespace.apply(_deployment("one"))
     namespace.apply(_canary())
     until(lambda: _phase(namespace) == "Initialized", "Flagger has made the primary")
