@@ -20,15 +20,9 @@ demo: $(VENV)/local.stamp ## the whole story on real data: four releases, one ma
 	@$(MAKE) --no-print-directory system PACKAGES=nginx
 	@$(BIN)/coalmine demo
 
-# A first run builds the cluster's engines beside the other tests: politely, for they take what these leave.
-test: $(VENV)/dev.stamp ## lint, types, import contracts and all tests; those of a cluster where one can be had here
+test: $(VENV)/dev.stamp ## lint, types, import contracts and all tests but those of a cluster
 	@$(MAKE) --no-print-directory system PACKAGES="nginx certbot chromium nodejs openssh-client postgresql prometheus shellcheck wrk"
-	@$(BENCH) able 2>/dev/null && $(BENCH) install; \
-	  { ! $(BENCH) able || { $(BENCH) build && $(BENCH) images; }; } >$(VENV)/engines.log 2>&1 & engines=$$!; \
-	  $(MAKE) --no-print-directory lint types contracts unit slow || { kill $$engines 2>/dev/null; exit 1; }; \
-	  wait $$engines || cat $(VENV)/engines.log
-	@if why=$$($(BENCH) able 2>&1); then KUBECONFIG= $(MAKE) --no-print-directory test-cluster; \
-	  else echo "left out, the tests of a cluster: $$why"; fi
+	@$(MAKE) --no-print-directory lint types contracts unit slow
 
 lint: $(VENV)/dev.stamp manifests ## the style of the code, and this repository's own manifests
 	$(BIN)/ruff check .

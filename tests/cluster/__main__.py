@@ -50,12 +50,6 @@ def install() -> None:
 
 
 @app.command()
-def able() -> None:
-    """Whether a bench can be had on this machine; where not, why: on stderr, with exit code 4."""
-    bench.able()
-
-
-@app.command()
 def up() -> None:
     """Bring the cluster up, or what is down of it; print its kubeconfig's path."""
     machine = bench.Machine()
@@ -75,6 +69,7 @@ def test() -> None:
     line = [sys.executable, "-m", "pytest", "-m", "cluster", "--durations=15"]
     if os.environ.get("KUBECONFIG"):
         raise typer.Exit(subprocess.run([*line, str(HERE)], check=False).returncode)
+    bench.able()
     install()
     build()
     make_images()
