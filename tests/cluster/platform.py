@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import engines, images, project_images, registry_charts
+from cluster.control_daemon import Daemon
 from cluster.gitserver import NAME as GIT
 from cluster.gitserver import GitServer
 from cluster.kubectl import Kubectl
@@ -65,10 +66,13 @@ class Platform:
         registry_charts.push(self.registry)
         self.kubectl.apply(self.volumes())
         self.git.create()
+        self.serve_git()
+        _adopt(self.registry.daemon)
+
+    def serve_git(self) -> None:
+        """Start the git server, also after a test has stopped it."""
         self.git.start()
-        for daemon in (self.registry.daemon, self.git.daemon):
-            if pid := daemon.pid():
-                cgroups.adopt(pid)  # so that `down` finds it whatever happens
+        _adopt(self.git.daemon)
 
     def volumes(self) -> list[dict[str, Any]]:
         """A default storage class and folders for the claims that name none: the bench has no provisioner."""
@@ -203,6 +207,12 @@ class Platform:
             },
             "data": {key: base64.b64encode(path.read_bytes()).decode() for key, path in files.items()},
         }
+
+
+def _adopt(daemon: Daemon) -> None:
+    """So that `down` finds it whatever happens."""
+    if pid := daemon.pid():
+        cgroups.adopt(pid)
 
 
 def _add_model(root: Path) -> None:

@@ -57,7 +57,7 @@ def test_healing_waits_for_a_git_server_that_is_away(stage: Stage, people: Traff
         stage.until_phase("Failed")
         until(lambda: aged(stage.history[-1], 10), "the closer has tried")
     finally:
-        stage.platform.git.start()
+        stage.platform.serve_git()
     assert stage.said() != [f"heal: {stage.model}"]
     until(lambda: stage.said()[0].startswith(f"heal: {stage.model} back to {before}"), "main is healed")
     stage.until_settled()
