@@ -200,7 +200,8 @@ def test_a_pipeline_that_needs_the_models_own_code_is_refused(
 ) -> None:
     """The service unpickles it where the model's folder has another name, or none."""
     path = settings.project / "bentos" / "toy" / "workload.py"
-    text = path.read_text().replace("CountVectorizer()", "CountVectorizer(preprocessor=lower)")
+    text = path.read_text().replace("vocabulary=words)", "vocabulary=words, preprocessor=lower)")
+    assert "preprocessor=lower" in text
     path.write_text(text + "\n\ndef lower(text):\n    return text.lower()\n")
     commit(settings.project, "own function")
     made = register(settings, evaluate(settings, train(settings, collect(settings, domains=["shop", "film"]))))
