@@ -93,7 +93,7 @@ def run(
     run_id = run or time.strftime("run-%Y%m%dT%H%M%S", time.gmtime())
     began = plan.start(here, run_id, plan.wishes(because, mode, override, release))
     output.tell(f"run {began.run} ({began.mode}): {began.why}")
-    made = steps.run_all(here, run_id, tell=output.tell, before=lambda: limits.apply(here, run_id))
+    made = steps.run_all(here, run_id, tell=output.tell, before=lambda: limits.apply(here, run_id, fail=output.fail))
     output.show(made, lines=[f"{made.release} by {made.commit[:12]}"])
 
 
@@ -132,7 +132,7 @@ def step(
         if after == END:
             raise NothingToDo("the run has ended before", where=f"run {run}")
         here = _settings(context)
-        limits.apply(here, run)
+        limits.apply(here, run, fail=output.fail)
         made = steps.run_step(here, run, name, tell=output.tell)
         output.show({"record": made, "links": links.find(here, made)}, lines=[f"{name}: done"])
 
