@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from coalmine.errors import BadInput
+from coalmine.documents import read_document
 from coalmine.settings import Settings
 
 FILE = "retraining.yaml"
@@ -72,14 +71,4 @@ def load_policy(settings: Settings) -> Retraining:
 
 def read_policy(path: Path) -> Retraining:
     """One file of it. Raises BadInput naming file and field."""
-    remedy = "see docs/reference/retraining.md"
-    try:
-        return Retraining.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"it cannot be read: {error}", where=str(path), remedy=remedy) from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"no YAML: {error}", where=str(path), remedy=remedy) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise BadInput(f"{field}: {first['msg']}", where=str(path), remedy=remedy) from error
+    return read_document(path, Retraining, remedy="see docs/reference/retraining.md")

@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from coalmine.documents import read_document
 from coalmine.errors import BadInput
 
 MANY = "records"  # a request with this field holds several records
@@ -106,17 +106,7 @@ class Fields(BaseModel):
 
 def read(path: Path) -> Fields:
     """Read `fields.yaml`. Raises BadInput naming file and field."""
-    remedy = "see the head of coalmine.release.fields"
-    try:
-        found = Fields.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"it cannot be read: {error}", where=str(path), remedy=remedy) from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"no YAML: {error}", where=str(path), remedy=remedy) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise BadInput(f"{field}: {first['msg']}", where=str(path), remedy=remedy) from error
+    found = read_document(path, Fields, remedy="see the head of coalmine.release.fields")
     if MANY in found.fields:
         raise BadInput(f"a field named {MANY!r}: a list of records has that name", where=str(path), remedy="rename it")
     return found

@@ -9,10 +9,9 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from coalmine.errors import BadInput
+from coalmine.documents import read_document
 from coalmine.records import DataCheck, Found
 from coalmine.steps.workload import Task
 
@@ -41,21 +40,9 @@ class Checks(BaseModel):
 
 def load_checks(path: Path) -> Checks:
     """Read `checks.yaml`; the defaults where there is none. Raises BadInput naming file and field."""
-    remedy = "see docs/how-to/check-training-data.md"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         return Checks()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"it cannot be read: {error}", where=str(path), remedy=remedy) from error
-    try:
-        return Checks.model_validate(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        raise BadInput(f"no YAML: {error}", where=str(path), remedy=remedy) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise BadInput(f"{field}: {first['msg']}", where=str(path), remedy=remedy) from error
+    return read_document(path, Checks, remedy="see docs/how-to/check-training-data.md", may_be_empty=True)
 
 
 def schema(frame: pl.DataFrame, checks: Checks, *, task: Task = Task.CLASSIFICATION) -> list[DataCheck]:

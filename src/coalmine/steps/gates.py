@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from coalmine.errors import BadInput
+from coalmine.documents import read_document
 from coalmine.records import GateCheck
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,17 +46,7 @@ class Gates(BaseModel):
 
 def load_gates(path: Path) -> Gates:
     """Read `gates.yaml`. Raises BadInput naming file and field."""
-    remedy = "see bentos/sentiment/gates.yaml"
-    try:
-        return Gates.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"it cannot be read: {error}", where=str(path), remedy=remedy) from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"no YAML: {error}", where=str(path), remedy=remedy) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise BadInput(f"{field}: {first['msg']}", where=str(path), remedy=remedy) from error
+    return read_document(path, Gates, remedy="see bentos/sentiment/gates.yaml")
 
 
 def tolerance_of(project: Path, model: str) -> float | None:
