@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from coalmine.judge import evidence, sentences, series
 from coalmine.judge.evidence import scores
 from coalmine.judge.fold import MetricState, State, fresh_metric, log_e_mean, log_shares
-from coalmine.judge.policy import Counts, MetricRules, Paired, Policy, Resource, Role, Score
+from coalmine.judge.policy import MetricRules, Policy, Resource, Role, Score
 from coalmine.judge.sentences import odds
 from coalmine.judge.verdict import MetricEvidence, Override, PartEvidence, Verdict
 from coalmine.records import Decision
@@ -127,7 +127,7 @@ def _bands(metric: MetricState, rules: MetricRules) -> list[_Band]:
 
 
 def _rate_band(kept: NDArray[np.bool_], n: int, rules: MetricRules) -> tuple[float | None, float | None]:
-    found = evidence.rate_ends(kept) if n and not isinstance(rules, Counts | Paired | Score) else None
+    found = evidence.rate_ends(kept) if n and series.has_rates(rules) else None
     return found or (None, None)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from coalmine.judge import evidence, series
 from coalmine.judge.evidence import Floats
-from coalmine.judge.laws import Learned, is_alone, learn
+from coalmine.judge.laws import Learned, learn
 from coalmine.judge.policy import Policy
 from coalmine.records import Poll
 
@@ -108,14 +108,16 @@ def _look(state: State, polls: Sequence[Poll], policy: Policy) -> State:
 
 
 def _add_all(state: State, polls: Sequence[Poll], policy: Policy) -> State:
-    looks = {name: [p for p in polls if p.metric == name] for name in dict.fromkeys(p.metric for p in polls)}
+    looks: dict[str, list[Poll]] = {}
+    for poll in polls:
+        looks.setdefault(poll.metric, []).append(poll)
     learned = learn(looks, policy, before={name: state.metrics[name].counts for name in looks})
-    weights, metrics = rollback_weights(policy, baked=False), dict(state.metrics)
+    weights, metrics = rollback_weights(policy, baked=False), {}
     for name, mine in learned.items():
         share = weights.get(name)
         line = math.inf if share is None else -math.log(policy.alpha) - math.log(share)
         metrics[name] = _add(state, mine, policy, name=name, line=line)
-    return replace(state, metrics=metrics)
+    return replace(state, metrics={**state.metrics, **_weighed(metrics, policy, steps=state.steps)})
 
 
 def _step_on(state: State, polls: Sequence[Poll]) -> State:
@@ -124,35 +126,69 @@ def _step_on(state: State, polls: Sequence[Poll]) -> State:
     return replace(state, steps=(*state.steps, *new), started=started)
 
 
-def _add(state: State, learned: Sequence[Learned], policy: Policy, *, name: str, line: float) -> MetricState:
-    """`line`: ln of the evidence with which this metric alone would have the release rolled back."""
-    rules, margins, steps = policy.metrics[name], policy.margins(name), state.steps
-    metric = _grown(state.metrics[name], max(steps.index(one.poll.step) for one in learned) + 1)
-    rows, counts = metric.rows.copy(), metric.counts.copy()
-    against, raised, alone = metric.against, metric.log_boost, is_alone(rules)
-    for one in learned:
-        if alone:
-            more, now = series.weigh(
-                rows, one, margins, rules=rules, steps=steps, before=float(against[0]), line=line - raised
-            )
-            against, raised = np.array([now]), raised + more
-        step = steps.index(one.poll.step)
-        counts[step, one.series] += one.counts
-        rows[step, one.series] += one.row
-    if not alone:
-        against = series.compared(rows, margins, rules=rules, steps=steps)
+def _add(state: State, learned: Learned, policy: Policy, *, name: str, line: float) -> MetricState:
+    """With the look's outcomes, and what they raise the evidence by. `line`: ln of the evidence with which this metric
+    alone would have the release rolled back.
+    """
+    rules, margins = policy.metrics[name], policy.margins(name)
+    at = [state.steps.index(step) for step in learned.steps]
+    metric = _grown(state.metrics[name], max(at) + 1)
+    rows, counts, raised = metric.rows.copy(), metric.counts.copy(), metric.log_boost
+    before = metric.against
+    for number, (step, place) in enumerate(zip(at, learned.series, strict=True)):
+        if learned.most is not None:
+            if number:
+                before = series.compared(rows, margins, rules=rules, steps=state.steps)
+            told = {"before": float(before[0]), "line": line - raised}
+            raised += series.boost(rows, learned, number, margins, rules=rules, steps=state.steps, **told)
+        counts[step, place] += learned.counts[number]
+        rows[step, place] += learned.rows[number]
     return replace(
-        metric,
-        rows=rows,
-        counts=counts,
-        kept=series.narrowed(metric.kept, rows, margins, rules=rules),
-        kept_rates=series.narrowed_rates(metric.kept_rates, counts, margins, rules=rules),
-        against=against,
-        log_e=series.log_e_rollback(against, counts, margins, rules=rules, steps=steps),
-        log_boost=raised,
-        polls=metric.polls + 1,
-        t=max(metric.t, learned[0].poll.t),
+        metric, rows=rows, counts=counts, log_boost=raised, polls=metric.polls + 1, t=max(metric.t, learned.t)
     )
+
+
+def _weighed(metrics: dict[str, MetricState], policy: Policy, *, steps: tuple[int, ...]) -> dict[str, MetricState]:
+    """With the evidence and the bands of all that was learned. Metrics that are weighed alike are so in one pass: what
+    a look costs is the number of calls, not the length of the arrays.
+    """
+    against, kept = {}, {}
+    for names in _alike(metrics, policy):
+        rules, margins = policy.metrics[names[0]], policy.margins(names[0])
+        rows = np.concatenate([metrics[name].rows for name in names], axis=1)
+        found = series.compared(rows, margins, rules=rules, steps=steps)
+        bands = np.concatenate([metrics[name].kept for name in names])
+        bands = series.narrowed(bands, rows, margins, rules=rules)
+        begin = 0
+        for name in names:
+            mine = slice(begin, begin := begin + len(metrics[name].kept))
+            against[name], kept[name] = found[mine], bands[mine]
+    rated = [name for name in metrics if series.has_rates(policy.metrics[name])]
+    rates: dict[str, NDArray[np.bool_]] = {}
+    if rated:
+        known = np.stack([metrics[name].kept_rates for name in rated])
+        totals = np.array([metrics[name].totals for name in rated], dtype=np.int64)
+        rates = dict(zip(rated, series.narrowed_rates(known, totals, policy.alpha), strict=True))
+    return {
+        name: replace(
+            metric,
+            kept=kept[name],
+            kept_rates=rates.get(name, metric.kept_rates),
+            against=against[name],
+            log_e=series.log_e_rollback(
+                against[name], metric.counts, policy.margins(name), rules=policy.metrics[name], steps=steps
+            ),
+        )
+        for name, metric in metrics.items()
+    }
+
+
+def _alike(metrics: dict[str, MetricState], policy: Policy) -> Iterable[list[str]]:
+    """The metrics in groups that share a prior, a kind of series and a number of steps."""
+    groups: dict[object, list[str]] = {}
+    for name, metric in metrics.items():
+        groups.setdefault(series.likeness(policy.metrics[name], len(metric.rows)), []).append(name)
+    return groups.values()
 
 
 def _grown(metric: MetricState, steps: int) -> MetricState:

@@ -20,50 +20,45 @@ _Key = tuple[str, float, float]  # a law, and the two odds ratios that fix the p
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What one poll adds: `counts` (s of 4) and `row` (s, width) to the series with the numbers `series` (s).
+    """What one metric's polls of a look add, in their order: `counts` (n, 4) and `rows` (n, width) to the series with
+    the numbers `series` (n), in the steps (weights) `steps` (n).
 
-    `most` (width): what it would add had all failures that may be the canary's been the canary's; None where that is
-    of no use (see series.weigh).
+    `most` (n, width): what each would add had all failures that may be the canary's been the canary's; None where
+    that is of no use (see series.boost).
     """
 
-    poll: Poll
-    series: slice
-    counts: list[_Counts]
-    row: Floats
+    t: float
+    steps: list[int]
+    series: list[int]
+    counts: Outcomes
+    rows: Floats
     most: Floats | None = None
 
 
-def learn(
-    looks: dict[str, list[Poll]], policy: Policy, *, before: dict[str, NDArray[np.int64]]
-) -> dict[str, list[Learned]]:
+def learn(looks: dict[str, list[Poll]], policy: Policy, *, before: dict[str, Outcomes]) -> dict[str, Learned]:
     """The factors of all polls of one look, by metric, in one pass over all that share a law and a prior.
 
     `before` (J, S, 4) by metric: the counts that were known before.
     """
     asked: dict[_Key, list[_Counts]] = {}
-    dealt: dict[str, list[list[_Counts]]] = {}
+    places: dict[str, slice] = {}
     for name, polls in looks.items():
         rules = policy.metrics[name]
         if not isinstance(rules, Score):
-            dealt[name] = [_asked(poll, rules) for poll in polls]
             mine = asked.setdefault(_key(rules), [])
-            mine.extend(counts for each in dealt[name] for counts in each)
-    found = {
-        key: log_pmf(np.array(counts, dtype=np.int64), law=key[0], points=evidence.priors(*key[1:]).points)
-        for key, counts in asked.items()
-    }
-    learned, used = {}, dict.fromkeys(asked, 0)
+            begin = len(mine)
+            mine += _asked(polls, rules)
+            places[name] = slice(begin, len(mine))
+    counts = {key: np.array(mine, dtype=np.int64) for key, mine in asked.items()}
+    rows = {key: log_pmf(mine, law=key[0], points=evidence.priors(*key[1:]).points) for key, mine in counts.items()}
+    learned = {}
     for name, polls in looks.items():
         rules = policy.metrics[name]
         if isinstance(rules, Score):
             learned[name] = _scored(polls, before[name])
-            continue
-        learned[name] = []
-        for poll, counts in zip(polls, dealt[name], strict=True):
-            key = _key(rules)
-            rows = found[key][used[key] : used[key] + len(counts)]
-            learned[name].append(_dealt(poll, rules, counts, rows))
-            used[key] += len(counts)
+        else:
+            key, place = _key(rules), places[name]
+            learned[name] = _dealt(polls, rules, counts[key][place], rows[key][place])
     return learned
 
 
@@ -78,32 +73,37 @@ def is_alone(rules: MetricRules) -> bool:
     return rules.against is Against.BASELINE and rules.parts == ("",) and not isinstance(rules, kinds)
 
 
-def _asked(poll: Poll, rules: MetricRules) -> list[_Counts]:
-    """What to ask the law for: the poll, of a mix also its complement, of a metric that is_alone its extreme."""
-    n_c, e_c, n_b, e_b = counts = (poll.n_c, poll.e_c, poll.n_b, poll.e_b)
+def _asked(polls: Sequence[Poll], rules: MetricRules) -> list[_Counts]:
+    """What to ask the law for: each poll, of a mix also its complement, of a metric that is_alone then each extreme."""
+    counts = [(poll.n_c, poll.e_c, poll.n_b, poll.e_b) for poll in polls]
     if isinstance(rules, Mix):
-        return [counts, (n_c, n_c - e_c, n_b, n_b - e_b)]
+        return [
+            each for n_c, e_c, n_b, e_b in counts for each in ((n_c, e_c, n_b, e_b), (n_c, n_c - e_c, n_b, n_b - e_b))
+        ]
     if not is_alone(rules):
-        return [counts]
-    most = e_c + e_b if isinstance(rules, Counts | Paired) else min(e_c + e_b, n_c)
-    return [counts, (n_c, most, n_b, e_c + e_b - most)]
+        return counts
+    most = [e_c + e_b if isinstance(rules, Counts | Paired) else min(e_c + e_b, n_c) for n_c, e_c, _, e_b in counts]
+    extremes = [(n_c, k, n_b, e_c + e_b - k) for (n_c, e_c, n_b, e_b), k in zip(counts, most, strict=True)]
+    return counts + extremes
 
 
-def _dealt(poll: Poll, rules: MetricRules, asked: list[_Counts], rows: Floats) -> Learned:
+def _dealt(polls: Sequence[Poll], rules: MetricRules, counts: Outcomes, rows: Floats) -> Learned:
+    steps, n = [poll.step for poll in polls], len(polls)
     if is_alone(rules):
-        return Learned(poll, slice(0, 1), asked[:1], rows[:1], most=rows[1])
-    place = rules.parts.index(poll.part) * len(asked)
-    return Learned(poll, slice(place, place + len(asked)), asked, rows)
+        return Learned(polls[0].t, steps, [0] * n, counts[:n], rows[:n], most=rows[n:])
+    places = [rules.parts.index(poll.part) for poll in polls]
+    if isinstance(rules, Mix):
+        steps = [step for step in steps for _ in range(2)]
+        places = [2 * place + side for place in places for side in range(2)]
+    return Learned(polls[0].t, steps, places, counts, rows)
 
 
-def _scored(polls: Sequence[Poll], before: Outcomes) -> list[Learned]:
+def _scored(polls: Sequence[Poll], before: Outcomes) -> Learned:
     n_c, e_c, n_b, e_b = (int(value) for value in before[:, 0].sum(axis=0))
     guesses = (scores.guess(n_c, e_c), scores.guess(n_b, e_b))
-    found = []
-    for p in polls:
-        row = scores.score_row((p.n_c, p.e_c, p.q_c), (p.n_b, p.e_b, p.q_b), guesses=guesses)
-        found.append(Learned(p, slice(0, 1), [(p.n_c, p.e_c, p.n_b, p.e_b)], row[None]))
-    return found
+    rows = [scores.score_row((p.n_c, p.e_c, p.q_c), (p.n_b, p.e_b, p.q_b), guesses=guesses) for p in polls]
+    counts = np.array([(p.n_c, p.e_c, p.n_b, p.e_b) for p in polls], dtype=np.int64)
+    return Learned(polls[0].t, [p.step for p in polls], [0] * len(polls), counts, np.stack(rows))
 
 
 def log_pmf(outcomes: Outcomes, *, law: str, points: Floats) -> Floats:

@@ -24,6 +24,13 @@ _EVEN = 0.5  # of two arms that behave alike either grows more in at most half o
 _SUPPORT = 256  # beyond this many possible outcomes one failure moves the evidence too little to overshoot
 
 
+def likeness(rules: MetricRules, steps: int) -> tuple[object, ...]:
+    """Metrics that have this in common can be weighed in one pass: `compared` and `narrowed` treat their rows alike."""
+    if isinstance(rules, Score):
+        return ("score", steps, rules.margin_rollback)
+    return (isinstance(rules, Resource), steps, rules.odds_ratio_rollback, rules.odds_ratio_promote, rules.faults)
+
+
 def count(rules: MetricRules) -> int:
     """How many series a metric has; the main part's comes first."""
     return len(rules.parts) * (2 if isinstance(rules, Mix) else 1)
@@ -105,39 +112,39 @@ def _resource(counts: NDArray[np.int64], rules: Resource, *, steps: tuple[int, .
     return evidence.log_mean(np.array(logs))
 
 
-def weigh(
+def boost(
     rows: Floats,
-    one: Learned,
+    learned: Learned,
+    number: int,
     margins: Margins,
     *,
     rules: MetricRules,
     steps: tuple[int, ...],
     before: float,
     line: float,
-) -> tuple[float, float]:
-    """For a metric that is_alone: ln of what the poll's factor is raised by (see evidence.overshoot), and the evidence
-    after the poll without that. `rows` (J, 1, width) and `before` do not hold the poll yet; `line` is a natural log.
+) -> float:
+    """ln of what the factor of the poll with this number is raised by (see evidence.overshoot); 0 unless the metric
+    is_alone. `rows` (J, 1, width) and the evidence `before` do not hold the poll yet; `line` is a natural log.
     """
-    step = steps.index(one.poll.step)
+    # No outcome raises the evidence by more than 1 over its null probability: mostly not even the rarest gets there.
+    if learned.most is None or before - learned.most[number, -2] <= line:
+        return 0.0
+    step = steps.index(learned.steps[number])
 
     def after(law: Floats) -> Floats:
         stack = np.repeat(rows, len(law), axis=1)
         stack[step] += law
         return compared(stack, margins, rules=rules, steps=steps)
 
-    # No outcome raises the evidence by more than 1 over its null probability: mostly not even the rarest gets there.
-    if one.most is None or before - one.most[-2] <= line:
-        return 0.0, float(after(one.row)[0])
-    now, highest = (float(value) for value in after(np.stack([one.row[0], one.most])))
-    n_c, e_c, n_b, e_b = one.counts[0]
+    n_c, e_c, n_b, e_b = (int(value) for value in learned.counts[number])
     events, m = isinstance(rules, Counts | Paired), e_c + e_b
     low, high = (0, m) if events else (max(0, m - n_b), min(m, n_c))
-    if highest <= line or not (n_c and n_b) or not 0 < high - low <= _SUPPORT:
-        return 0.0, now
+    if not (n_c and n_b) or not 0 < high - low <= _SUPPORT or after(learned.most[number : number + 1])[0] <= line:
+        return 0.0
     support = np.array([(n_c, k, n_b, m - k) for k in range(low, high + 1)], dtype=np.int64)
     law = log_pmf(support, law="events" if events else "units", points=prior(margins).points)
     null = law[:, -2] + (_log_choose(m) if events else 0.0)
-    return evidence.log_boost(null, after(law) - before, line - before), now
+    return evidence.log_boost(null, after(law) - before, line - before)
 
 
 def _log_choose(m: int) -> Floats:
@@ -193,12 +200,12 @@ def narrowed(kept: NDArray[np.bool_], rows: Floats, margins: Margins, *, rules: 
     return kept & evidence.confidence_mask(rows.sum(axis=0), prior(margins), margins.alpha)
 
 
-def narrowed_rates(
-    kept: NDArray[np.bool_], counts: NDArray[np.int64], margins: Margins, *, rules: MetricRules
-) -> NDArray[np.bool_]:
-    """The running intersection of the bands of the main part's two rates, (2, evidence.RATES)."""
-    if isinstance(rules, Counts | Paired | Score):
-        return kept
-    n_c, e_c, n_b, e_b = (int(value) for value in counts[:, 0].sum(axis=0))
-    now = [evidence.rate_mask(n_c, e_c, margins.alpha), evidence.rate_mask(n_b, e_b, margins.alpha)]
-    return np.asarray(kept & np.stack(now), dtype=np.bool_)
+def has_rates(rules: MetricRules) -> bool:
+    """Whether "bad" is a share of the units, so that each arm has a rate."""
+    return not isinstance(rules, Counts | Paired | Score)
+
+
+def narrowed_rates(kept: NDArray[np.bool_], totals: NDArray[np.int64], alpha: float) -> NDArray[np.bool_]:
+    """The running intersection of the bands of both rates, (M, 2, evidence.RATES), by `totals` (M, 4)."""
+    masks = evidence.rate_masks(totals[:, ::2].ravel(), totals[:, 1::2].ravel(), alpha)
+    return np.asarray(kept & masks.reshape(kept.shape), dtype=np.bool_)

@@ -33,7 +33,7 @@ from coalmine.judge.evidence.rates import (
     log_e_sample_ratio,
     log_e_tolerated,
     rate_ends,
-    rate_mask,
+    rate_masks,
 )
 
 __all__ = [
@@ -59,6 +59,6 @@ __all__ = [
     "logsumexp",
     "priors",
     "rate_ends",
-    "rate_mask",
+    "rate_masks",
     "since_step",
 ]

@@ -72,8 +72,8 @@ def fnch_log_pmf(polls: Counts, ln_psi: Floats) -> Floats:
     bad = stack[:, 1] + stack[:, 3]
     low = np.maximum(0, bad - stack[:, 2])
     spans = np.minimum(bad, stack[:, 0]) - low
-    found = np.zeros((len(stack), ln_psi.size))
     short = (spans > 0) & (spans <= _SHORT)
+    found = np.zeros((len(stack), ln_psi.size))
     if short.any():
         found[short] = _summed(stack[short], low[short], spans[short], ln_psi)
     for row in np.flatnonzero(spans > _SHORT):
@@ -87,10 +87,9 @@ def binomial_log_pmf(polls: Counts, ln_psi: Floats) -> Floats:
     coefficient, which no ratio of likelihoods holds. Shapes as fnch_log_pmf.
     """
     stack = np.atleast_2d(np.asarray(polls, dtype=np.float64))
-    n_c, e_c, n_b, e_b = stack.T[:, :, None]
-    with np.errstate(divide="ignore"):
-        odds = np.log(n_c) - np.log(n_b) + ln_psi
-        found = e_c * odds - (e_c + e_b) * np.logaddexp(0.0, odds)
+    n_c, e_c, n_b, e_b = np.maximum(stack, [1.0, 0.0, 1.0, 0.0]).T[:, :, None]
+    odds = np.log(n_c) - np.log(n_b) + ln_psi
+    found = e_c * odds - (e_c + e_b) * np.logaddexp(0.0, odds)
     found[(stack[:, 0] == 0) | (stack[:, 2] == 0)] = 0.0
     return np.asarray(found if np.ndim(polls) == 2 else found[0], dtype=np.float64)
 
@@ -107,27 +106,27 @@ def _summed(stack: NDArray[np.int64], low: NDArray[np.int64], spans: NDArray[np.
     """Supports that fit: the sum is a product of matrices, of coefficients and of powers of psi. Powers are taken from
     the support's lower end where psi < 1 and from its upper end where psi > 1, so that none is above 1.
     """
-    n_c, e_c, n_b, e_b = (column[:, None] for column in stack.T)
+    n_c, e_c, n_b, e_b = (column[:, None] for column in stack.T.astype(np.float64))
     m = e_c + e_b
-    steps = np.arange(1, int(spans.max()) + 1)
-    j = low[:, None] + steps
+    rows, steps = np.arange(len(stack)), np.arange(1, int(spans.max()) + 1)
+    j = low[:, None] + steps.astype(np.float64)
     inside = steps <= spans[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.where(inside, np.log((n_c - j + 1) * (m - j + 1) / (j * (n_b - m + j))), -np.inf)
-    weights = np.concatenate([np.zeros((len(stack), 1)), np.cumsum(ratios, axis=1)], axis=1)
+    coefficients = (n_c - j + 1) * (m - j + 1) / np.maximum(j * (n_b - m + j), 1.0)
+    weights = np.zeros((len(stack), steps.size + 1))
+    np.cumsum(np.log(np.where(inside, coefficients, 1.0)), axis=1, out=weights[:, 1:])
     peak = weights.max(axis=1, keepdims=True)
     scaled = np.exp(weights - peak)
-    turned = spans[:, None] - np.arange(scaled.shape[1])
-    from_above = np.where(turned >= 0, np.take_along_axis(scaled, np.maximum(turned, 0), axis=1), 0.0)
+    scaled[:, 1:] *= inside
+    turned = spans[:, None] - np.arange(steps.size + 1)
+    from_above = scaled[rows[:, None], turned] * (turned >= 0)
     falling, rising, powers_falling, powers_rising = _powers(ln_psi.tobytes())
     total = np.empty((len(stack), ln_psi.size))
-    with np.errstate(divide="ignore"):
-        total[:, falling] = np.log(scaled @ powers_falling[: scaled.shape[1]])
-        total[:, rising] = np.log(from_above @ powers_rising[: scaled.shape[1]]) + spans[:, None] * ln_psi[rising]
-    total += peak
-    k = e_c - low[:, None]
-    found = np.take_along_axis(weights, k, axis=1) + k * ln_psi - total
-    for row in np.flatnonzero(np.where(inside, weights[:, 1:], 0.0).min(axis=1) - peak[:, 0] < _DEEPEST):
+    total[:, falling] = np.log(scaled @ powers_falling[: scaled.shape[1]])
+    total[:, rising] = np.log(from_above @ powers_rising[: scaled.shape[1]]) + spans[:, None] * ln_psi[rising]
+    k = stack[:, 1] - low
+    found = weights[rows, k][:, None] - peak + k[:, None] * ln_psi - total
+    # The law is log-concave: its least coefficient is at one of the ends.
+    for row in np.flatnonzero(np.minimum(0.0, weights[rows, spans]) - peak[:, 0] < _DEEPEST):
         found[row] = _long(stack[row], int(low[row]), int(spans[row]), ln_psi)
     return np.asarray(found, dtype=np.float64)
 

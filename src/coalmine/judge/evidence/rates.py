@@ -22,13 +22,14 @@ RATES: Floats = np.asarray(1.0 / (1.0 + np.exp(-_LOGITS)), dtype=np.float64)
 _LN_RATE, _LN_REST = np.log(RATES), np.log1p(-RATES)
 
 
-def rate_mask(n: int, e: int, alpha: float) -> NDArray[np.bool_]:
-    """The points of RATES that a confidence sequence for one arm's rate keeps: all p whose likelihood is above
-    alpha times that of the mixture Beta(1/2, 1/2) (Robbins 1970). It holds for a rate that stays the same.
+def rate_masks(n: NDArray[np.int64], e: NDArray[np.int64], alpha: float) -> NDArray[np.bool_]:
+    """The points of RATES that a confidence sequence for one arm's rate keeps, for each of `n` outcomes with `e` bad
+    ones, both (K,): all p whose likelihood is above alpha times that of the mixture Beta(1/2, 1/2) (Robbins 1970). It
+    holds for a rate that stays the same. Shape (K, RATES).
     """
     a, b = _WIDE
-    marginal = betaln(a + e, b + n - e) - betaln(a, b)
-    return np.asarray(e * _LN_RATE + (n - e) * _LN_REST > marginal + math.log(alpha), dtype=np.bool_)
+    line = betaln(a + e, b + n - e) - betaln(a, b) + math.log(alpha)
+    return np.asarray(e[:, None] * _LN_RATE + (n - e)[:, None] * _LN_REST > line[:, None], dtype=np.bool_)
 
 
 def rate_ends(mask: NDArray[np.bool_]) -> tuple[float, float] | None:
