@@ -202,13 +202,13 @@ class Answering:
             self._log.put(
                 capture.Prediction(
                     id=prediction,
-                    t=time.time(),
+                    t=round(time.time(), 3),
                     release=self._release,
                     model_version=self._manifest.version,
                     features_digest=hashlib.sha256(item.encode("utf-8", "surrogatepass")).hexdigest(),
                     input=item,
-                    output=output,
-                    latency_ms=(time.perf_counter() - started) * 1000,
+                    output=dict(output),
+                    latency_ms=round((time.perf_counter() - started) * 1000, 3),
                     arm=asker.arm,
                     tenant=tenant,
                     sketch=cast("Sequence[float] | None", sketch),
