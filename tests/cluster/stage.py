@@ -160,8 +160,8 @@ class Stage:
 
     def is_settled(self) -> bool:
         status = self.application()["status"]
-        at = status["sync"].get("revision") == self.main()
-        return bool(at and status["sync"]["status"] == "Synced" and status["health"]["status"] == "Healthy")
+        good = status["sync"]["status"] == "Synced" and status["health"]["status"] == "Healthy"
+        return good and bool(status["sync"].get("revision") == self.main())
 
     def application(self) -> dict[str, Any]:
         found: dict[str, Any] = self.platform.kubectl.within("argocd").get("application", self.model)

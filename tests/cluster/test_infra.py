@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,7 +101,7 @@ def bare(platform: Platform) -> Iterator[Kubectl]:
 
 @pytest.mark.cluster
 @pytest.mark.timeout(3600)  # the first run builds engines and images
-@pytest.mark.skipif(not os.environ.get("COALMINE_DRILLS"), reason="takes the tree's root away: COALMINE_DRILLS=1")
+@pytest.mark.outage
 def test_argo_cd_brings_up_the_tree_from_what_the_stack_makes(
     platform: Platform, bare: Kubectl, tmp_path: Path
 ) -> None:
