@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -119,11 +120,14 @@ class Builder:
 
 @contextmanager
 def tracking(platform: Platform) -> Iterator[str]:
-    """The cluster's MLflow at an address of this machine's: it answers to its own name and to localhost only."""
+    """The cluster's MLflow at an address of this machine's: it answers to its own name and to localhost only. A
+    port-forward ends with its pod, so it is begun again until the last test is over.
+    """
     port = free_port()
     line = platform.kubectl.within("mlflow").line("port-forward", "service/mlflow", f"{port}:5000")
+    again = ["/bin/sh", "-c", 'while :; do "$@"; sleep 0.5; done', "sh", *line]
     with Path(os.devnull).open("w") as nowhere:
-        forward = subprocess.Popen(line, stdout=nowhere, stderr=nowhere)
+        forward = subprocess.Popen(again, stdout=nowhere, stderr=nowhere, start_new_session=True)
     try:
         url, until = f"http://localhost:{port}", time.monotonic() + 60
         while True:
@@ -136,5 +140,5 @@ def tracking(platform: Platform) -> Iterator[str]:
                 time.sleep(0.2)
         yield url
     finally:
-        forward.terminate()
+        os.killpg(forward.pid, signal.SIGTERM)
         forward.wait(10)

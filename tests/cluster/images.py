@@ -163,18 +163,26 @@ def build(
 
 
 def run(name: str, *command: str, user: int) -> str:
-    """A command's output, stdout and stderr, in a container of that image: to see it start where no node is.
+    """A command's output, stdout and stderr, in a container of that image: to see it start where no node is. It goes
+    through a file where the image has a shell: buildah's own pipe loses what is written just before the end.
 
     Raises Broken with what it says if it fails.
     """
     container = buildah("from", "--pull-never", f"oci-archive:{image(name)}").strip()
-    try:
-        words = ["run", "--user", f"{user}:{user}", container, "--", "/bin/sh", "-c"]
-        if named(name).over:
-            return buildah(*words, 'exec "$@" 2>&1', "sh", *command)
-        return buildah(*words[:-2], *command)
-    finally:
-        buildah("rm", container)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
+        said = Path(scratch) / "said"
+        said.touch()
+        said.chmod(0o666)
+        words = ["run", "--user", f"{user}:{user}", "--volume", f"{said}:/run/said", container, "--"]
+        try:
+            if not named(name).over:
+                return buildah(*words, *command)
+            buildah(*words, "/bin/sh", "-c", 'exec "$@" >/run/said 2>&1', "sh", *command)
+            return said.read_text()
+        except Broken as error:
+            raise Broken(f"{error}\n{said.read_text()[-2000:]}") from error
+        finally:
+            buildah("rm", container)
 
 
 def buildah(*words: str, niceness: int = 0) -> str:
