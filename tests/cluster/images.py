@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster import cache, engines, rootfs
-from coalmine.errors import BadInput
+from coalmine.errors import BadInput, Broken
 from coalmine.files import write_whole
 
 RECIPES = Path(__file__).with_name("recipes")
