@@ -11,7 +11,7 @@ from typing import Any
 
 from kfp import compiler, dsl
 
-from coalmine.pipeline.command import BEGIN, STEPS, chained
+from coalmine.pipeline.command import BEGIN, STEPS, chained, places
 
 MODEL = "sentiment"
 IMAGE = "registry.example.com/steps:main"  # yours, by digest: `coalmine image build steps`
@@ -20,11 +20,6 @@ VOLUME = {
     "constant": "coalmine",
     "mountPath": "/coalmine",
     "pvcNameParameter": {"runtimeValue": {"constant": "coalmine"}},
-}
-PLACES = {
-    "COALMINE_PROJECT": "/coalmine/project",
-    "COALMINE_STATE": "/coalmine/state",
-    "COALMINE_CACHE": "/coalmine/cache",
 }
 
 Component = Callable[..., Any]
@@ -46,7 +41,7 @@ def placed(task: Any, step: str) -> Any:
     task.set_cpu_request("1").set_memory_request("2Gi").set_memory_limit("4Gi")
     task.set_retry(num_retries=3, backoff_duration="20s", backoff_factor=2.0)
     task.set_caching_options(enable_caching=False)
-    for name, value in PLACES.items():
+    for name, value in places(MODEL).items():
         task.set_env_variable(name, value)
     if GPUS and step == "train":
         task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(GPUS)

@@ -50,14 +50,13 @@ from argo_workflows.models import (
     VolumeMount,
 )
 
-from coalmine.pipeline.command import BEGIN, STEPS, chained
+from coalmine.pipeline.command import BEGIN, STEPS, chained, places
 
 MODEL = "sentiment"
 NAME = f"retrain-{MODEL}"
 IMAGE = "registry.example.com/steps:main"  # yours, by digest: `coalmine image build steps`
 GPUS = 0  # of NVIDIA, for the step `train`
 SAID = "/tmp/outcome"  # noqa: S108 (in the container: an emptyDir of the pod's own)
-PLACES = ("project", "state", "cache")  # on the claim
 HERE = Path(__file__).parent
 # Exit codes that may pass by themselves, and pods that were taken away; anything else would fail again.
 AGAIN = "lastRetry.status == 'Error' or asInt(lastRetry.exitCode) in [75, 137, 143]"
@@ -78,10 +77,7 @@ def step(name: str) -> IoArgoprojWorkflowV1alpha1Template:
             image=IMAGE,
             command=["coalmine"],
             args=chained(name, "{{workflow.name}}", "{{inputs.parameters.after}}", SAID),
-            env=[
-                EnvVar(name="COALMINE_STATE", value="/coalmine/state"),
-                EnvVar(name="COALMINE_CACHE", value="/coalmine/cache"),
-            ],
+            env=[EnvVar(name=name, value=value) for name, value in places(MODEL).items()],
             working_dir="/coalmine/project",
             resources=ResourceRequirements(requests={"cpu": "1", "memory": "2Gi"}, limits=limits),
             security_context=SecurityContext(allow_privilege_escalation=False, capabilities=Capabilities(drop=["ALL"])),

@@ -103,6 +103,7 @@ def surroundings(settings: Settings, *, port: int) -> dict[str, str]:
     own = {name: os.environ[name] for name in _PASSED if name in os.environ}
     where = {
         "COALMINE_PROJECT": str(settings.project),
+        "COALMINE_MODEL": settings.model,
         "COALMINE_STATE": str(settings.state),
         "COALMINE_PROGRAM": shlex.join([sys.executable, "-m", "coalmine.cli"]),
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",

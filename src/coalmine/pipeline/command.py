@@ -39,6 +39,12 @@ def chained(step: str, run: str, after: str, outcome: str) -> list[str]:
     return command(step, run, said, after, "--outcome", outcome)
 
 
+def places(model: str) -> dict[str, str]:
+    """A container's environment: what it works on lies on one claim at /coalmine, with a state for each model."""
+    at = {"PROJECT": "project", "STATE": f"state/{model}", "CACHE": "cache"}
+    return {"COALMINE_MODEL": model} | {f"COALMINE_{name}": f"/coalmine/{path}" for name, path in at.items()}
+
+
 def meaning(code: int) -> Meaning:
     """Of an exit code as in docs/reference/exit-codes.md. Negative, or above 128: ended by a signal."""
     if code == 0:

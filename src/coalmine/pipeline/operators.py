@@ -22,6 +22,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from coalmine.pipeline.command import BEGIN, Meaning, command, meaning, wishes
 
 PROJECT = "COALMINE_PROJECT"  # the clone that steps work in
+MODEL = "COALMINE_MODEL"
 PROGRAM = "COALMINE_PROGRAM"  # how `coalmine` is called there; empty: by its name
 
 
@@ -64,9 +65,10 @@ class Step(BaseOperator):  # type: ignore[misc]  # as above
 
     operator_extra_links: ClassVar[Sequence[Link]] = (MlflowLink(), ReportLink())
 
-    def __init__(self, *, step: str, **options: Any) -> None:
+    def __init__(self, *, step: str, model: str, **options: Any) -> None:
         super().__init__(task_id=step, do_xcom_push=False, **options)
         self.step = step
+        self.model = model
         self.links: Mapping[str, str] = {}
         self._child: subprocess.Popen[str] | None = None
 
@@ -88,6 +90,7 @@ class Step(BaseOperator):  # type: ignore[misc]  # as above
         child = subprocess.Popen(
             line,
             cwd=os.environ.get(PROJECT) or None,
+            env={**os.environ, MODEL: self.model},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -121,12 +124,13 @@ def _said(context: Mapping[str, Any]) -> Sequence[str]:
 class Due(BaseEventTrigger):  # type: ignore[misc]  # as above
     """Wakes the DAG when a run is due, by asking `coalmine pipeline due` now and then."""
 
-    def __init__(self, seconds: float = 30.0) -> None:
+    def __init__(self, model: str, seconds: float = 30.0) -> None:
         super().__init__()
+        self.model = model
         self.seconds = seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return f"{__name__}.Due", {"seconds": self.seconds}
+        return f"{__name__}.Due", {"model": self.model, "seconds": self.seconds}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event each time; the next question comes a round later, when the run that it woke goes on."""
@@ -137,6 +141,7 @@ class Due(BaseEventTrigger):  # type: ignore[misc]  # as above
                 "pipeline",
                 "due",
                 cwd=os.environ.get(PROJECT) or None,
+                env={**os.environ, MODEL: self.model},
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )

@@ -8,7 +8,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from kubernetes.client import models as k8s
 
-from coalmine.pipeline.command import BEGIN, Meaning, command, meaning, wishes
+from coalmine.pipeline.command import BEGIN, Meaning, command, meaning, places, wishes
 
 
 class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # as above
@@ -55,8 +55,8 @@ def exit_code(pod: Any, container: str) -> int | None:
     return int(ended[0].exit_code) if ended and ended[0] else None
 
 
-def pod(step: str, *, image: str, gpus: str = "", claim: str = "coalmine") -> StepPod:
-    """The step's pod, with least rights. All pods of a run work on one claim: the clone, the state folder, a cache."""
+def pod(step: str, model: str, *, image: str, gpus: str = "", claim: str = "coalmine") -> StepPod:
+    """The step's pod, with least rights. All pods of a run work on one claim: the clone, states, a cache."""
     volume = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=claim)
     gpu = {"nvidia.com/gpu": gpus} if gpus and step == "train" else {}
     return StepPod(
@@ -64,7 +64,7 @@ def pod(step: str, *, image: str, gpus: str = "", claim: str = "coalmine") -> St
         image=image,
         volumes=[k8s.V1Volume(name="work", persistent_volume_claim=volume)],
         volume_mounts=[k8s.V1VolumeMount(name="work", mount_path="/coalmine")],
-        env_vars={f"COALMINE_{name.upper()}": f"/coalmine/{name}" for name in ("project", "state", "cache")},
+        env_vars=places(model),
         container_resources=k8s.V1ResourceRequirements(
             requests={"cpu": "1", "memory": "2Gi"}, limits={"memory": "4Gi"} | gpu
         ),

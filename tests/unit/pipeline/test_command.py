@@ -12,7 +12,7 @@ from coalmine.pipeline.command import STEPS, Meaning, meaning
 from coalmine.pipeline.steps import STEPS as DONE_BY
 
 ROOT = Path(__file__).parents[3]
-DAG = ROOT / "pipelines" / "dags" / "retrain_sentiment.py"
+DAG = ROOT / "pipelines" / "dags" / "retrain.py"
 
 
 def test_the_dag_fits_on_a_page() -> None:

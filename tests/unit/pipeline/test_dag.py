@@ -43,13 +43,25 @@ def test_the_dag_is_the_steps_in_their_order(parsed: dict[str, Any], way: str) -
     assert (dag["active"], dag["catchup"]) == (1, False)
 
 
+def test_each_model_that_is_retrained_has_a_dag_and_a_machine_that_of_the_model_it_serves(
+    parsed: dict[str, Any],
+) -> None:
+    """A model is a folder here too: nothing is copied for it."""
+    models = {file.parent.name for file in (HERE.parents[2] / "bentos").glob("*/retraining.yaml")}
+    assert len(models) > 1
+    assert set(parsed["pods"]["dags"]) == {f"retrain_{model}" for model in models}
+    assert parsed["processes"]["dags"] == ["retrain_sentiment"]
+    for way in ("pods", "processes"):
+        assert {task["model"] for task in parsed[way]["tasks"].values()} == {"sentiment"}
+
+
 def test_it_wakes_by_the_asset_or_by_the_clock(parsed: dict[str, Any]) -> None:
     """On one machine the asset has a watcher; in a cluster the clock asks each quarter of an hour."""
     here, cluster = parsed["processes"], parsed["pods"]
     assert here["schedule"] == cluster["schedule"] == "AssetOrTimeSchedule"
     assert (here["cron"], cluster["cron"]) == ("7 3 * * *", "*/15 * * * *")
     assert here["assets"] == ["sentiment_due"]
-    assert here["watchers"] == [["coalmine.pipeline.operators.Due", {"seconds": 30}]]
+    assert here["watchers"] == [["coalmine.pipeline.operators.Due", {"model": "sentiment", "seconds": 30.0}]]
     assert cluster["watchers"] == []
 
 
