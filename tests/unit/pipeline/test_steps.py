@@ -122,6 +122,17 @@ def test_what_people_said_becomes_a_release_that_leads_back_to_it(here: Settings
     assert call(here, "pipeline", "lineage", "m9-abcdef1").returncode == 2
 
 
+def test_a_run_whose_mode_is_incremental_goes_on_from_the_champion(here: Settings) -> None:
+    """As the form or the policy says; the record of the run says from which version."""
+    start(here, "onward", Wishes(by_hand=True, mode="incremental"))
+    for step in ("collect", "validate"):
+        steps.run_step(here, "onward", step)
+    candidate = steps.run_step(here, "onward", "train")
+    tags = connect(here).MlflowClient().get_run(candidate.run_id).data.tags
+    assert tags["coalmine.mode"] == "on from version 1"
+    runs_of(here).end("onward", "failed", "given up by the test")
+
+
 def test_a_run_in_one_process_is_held_to_its_limits(
     make_project: Callable[[Path], Settings], commit: Callable[[Path, str], str], tmp_path: Path
 ) -> None:
