@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint manifests types contracts unit slow bench bench-drift bench-infra bench-judge bench-lake \
+.PHONY: help install demo test lint manifests types contracts unit slow chain bench bench-drift bench-infra bench-judge bench-lake \
   bench-retrain cluster-up cluster-down test-cluster test-infra locks clean
 
 help: ## this list
@@ -20,7 +20,7 @@ demo: $(VENV)/local.stamp ## the whole story on real data: four releases, one ma
 	@$(MAKE) --no-print-directory system PACKAGES=nginx
 	@$(BIN)/coalmine demo
 
-test: $(VENV)/dev.stamp ## lint, types, import contracts and all tests but those of a cluster
+test: $(VENV)/dev.stamp ## lint, types, import contracts, and all tests but those of a cluster
 	@$(MAKE) --no-print-directory system PACKAGES="nginx certbot chromium nodejs openssh-client postgresql prometheus shellcheck wrk"
 	@$(MAKE) --no-print-directory lint types contracts unit slow
 
@@ -74,6 +74,10 @@ cluster-up: $(VENV)/dev.stamp ## a real cluster on this machine, as root; KUBECO
 
 cluster-down: $(VENV)/dev.stamp ## end it, also after a crash, and leave nothing of it
 	@$(BENCH) down
+
+chain: $(VENV)/dev.stamp ## a good and a bad release on a real cluster, where `make cluster-up` has built its engines
+	@if why=$$($(BENCH) ready 2>&1); then KUBECONFIG= $(BENCH) test --chain; \
+	else echo "left out, the releases on a real cluster: $$why"; fi
 
 test-cluster: $(VENV)/dev.stamp ## the tests that need a cluster: KUBECONFIG's, else one brought up here
 	@$(BENCH) test
