@@ -72,8 +72,8 @@ def ready() -> None:
         raise Missing(f"engines are not built: {', '.join(missing)}", remedy=remedy)
 
 
-@app.command()
-def test(
+@app.command(name="test")
+def run_tests(
     *, chain: Annotated[bool, typer.Option(help="only a good and a bad release, through all of the platform")] = False
 ) -> None:
     """Run the tests of a cluster: on `$KUBECONFIG`'s, else on the bench, which is up for them and down afterwards."""
