@@ -107,6 +107,14 @@ def test_an_estimate_adds_up_and_says_how_old_its_prices_are() -> None:
     assert f"{found.unseen} of {len(found.costs)} were not looked up" in said
 
 
+def test_the_guide_says_what_plan_prints_for_the_stacks_that_ship() -> None:
+    """Of the month, idle and with each pool at its most."""
+    guide = " ".join((FOLDER.parent / "docs" / "how-to" / "first-cluster.md").read_text(encoding="utf-8").split())
+    one, other = (outline.outline(config.load(FOLDER, name)) for name in ("production", "production-eks"))
+    said = f"{one.least:,.0f} and {other.least:,.0f} dollars a month idle, and to {one.most:,.0f} and {other.most:,.0f} with"
+    assert said in guide
+
+
 def test_every_default_has_its_reason_where_it_is_set() -> None:
     """A comment on its line, or on the one above."""
     text = Path(config.__file__).read_text(encoding="utf-8")
