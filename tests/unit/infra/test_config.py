@@ -111,7 +111,8 @@ def test_the_guide_says_what_plan_prints_for_the_stacks_that_ship() -> None:
     """Of the month, idle and with each pool at its most."""
     guide = " ".join((FOLDER.parent / "docs" / "how-to" / "first-cluster.md").read_text(encoding="utf-8").split())
     one, other = (outline.outline(config.load(FOLDER, name)) for name in ("production", "production-eks"))
-    said = f"{one.least:,.0f} and {other.least:,.0f} dollars a month idle, and to {one.most:,.0f} and {other.most:,.0f} with"
+    idle, busy = ([f"{getattr(at, end):,.0f}" for at in (one, other)] for end in ("least", "most"))
+    said = f"{idle[0]} and {idle[1]} dollars a month idle, and to {busy[0]} and {busy[1]} with"
     assert said in guide
 
 
