@@ -121,8 +121,9 @@ def _summed(stack: NDArray[np.int64], low: NDArray[np.int64], spans: NDArray[np.
     from_above = scaled[rows[:, None], turned] * (turned >= 0)
     falling, rising, powers_falling, powers_rising = _powers(ln_psi.tobytes())
     total = np.empty((len(stack), ln_psi.size))
-    total[:, falling] = np.log(scaled @ powers_falling[: scaled.shape[1]])
-    total[:, rising] = np.log(from_above @ powers_rising[: scaled.shape[1]]) + spans[:, None] * ln_psi[rising]
+    with np.errstate(divide="ignore"):  # of the deepest, which are done anew below
+        total[:, falling] = np.log(scaled @ powers_falling[: scaled.shape[1]])
+        total[:, rising] = np.log(from_above @ powers_rising[: scaled.shape[1]]) + spans[:, None] * ln_psi[rising]
     k = stack[:, 1] - low
     found = weights[rows, k][:, None] - peak + k[:, None] * ln_psi - total
     # The law is log-concave: its least coefficient is at one of the ends.
