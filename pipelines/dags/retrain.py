@@ -18,7 +18,7 @@ PAGE = """Retrains the model `{model}` when a run is due, and releases what is b
 
 **What starts it:** enough new labels, drift or the policy's own schedule (asked each half minute through the asset
 `due`), each night by the clock, or **Trigger** above. Whether a run is due at all is decided by the first task, from
-`bentos/{model}/retraining.yaml`: where none is, the rest is skipped, and that is no failure.
+`bentos/{model}/retraining.yaml`: where it is not, the rest is skipped, and that is no failure.
 
 **What comes of it:** a candidate that is no better than the champion ends the run at `evaluate`, with by how much.
 A better one is one commit; the canary then decides. A task's Details lead to MLflow, those of `release` to its report.

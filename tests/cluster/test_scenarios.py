@@ -81,8 +81,8 @@ def test_judge_prometheus_and_gateway_may_go_away_in_turn_and_the_release_is_pro
             held = stage.look()
             until(lambda held=held: stage.look().failed > held.failed or aged(held, 30), "some ticks pass")  # type: ignore[misc]
             now = stage.look()  # what the judge said last may have ended the steps: then the promotion waits for it
-            assert now.phase in {"Progressing", "WaitingPromotion"}
-            assert now.weight <= held.weight
+            if now.phase != "WaitingPromotion":
+                assert (now.phase, now.weight) == ("Progressing", held.weight)
             assert stage.serves() == before
     lost = people.stats.lost
     label = "gateway.envoyproxy.io/owning-gateway-name=coalmine"
