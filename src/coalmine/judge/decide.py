@@ -10,11 +10,11 @@ otherwise, no data included                                -> CONTINUE
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coalmine.judge import evidence, sentences, series
 from coalmine.judge.evidence import scores
@@ -25,13 +25,14 @@ from coalmine.judge.verdict import MetricEvidence, Override, PartEvidence, Verdi
 from coalmine.records import Decision
 
 _Band = tuple[float | None, float | None]
+_NO_BAND: _Band = (None, None)
 
 
 def judge(state: State, policy: Policy, now: float, *, opened: float, override: Override | None = None) -> Verdict:
     """The verdict at `now` on an analysis that was opened at `opened` (Unix seconds)."""
     baked = state.latched_in_bake or any(metric.baked[0] for metric in state.metrics.values())
     shares = _shares(state, policy, baked=baked)
-    metrics = tuple(_evidence(name, state, policy, share=shares.get(name, 0.0)) for name in policy.metrics)
+    metrics = tuple(_evidence(state, policy, shares=shares))
     decision, reason = _row(state, policy, metrics, now=now, opened=opened)
     if override is not None and state.latched is None:
         decision, reason = _said(override, decision, reason)
@@ -93,42 +94,65 @@ def _waits(state: State, policy: Policy, metrics: tuple[MetricEvidence, ...], *,
     return waits
 
 
-def _evidence(name: str, state: State, policy: Policy, *, share: float) -> MetricEvidence:
-    metric = state.metrics.get(name) or fresh_metric(name, policy)
+def _evidence(state: State, policy: Policy, *, shares: Mapping[str, float]) -> Iterable[MetricEvidence]:
+    """Of all metrics of the policy, in its order; what can be asked of all of them at once is."""
+    metrics = {name: state.metrics.get(name) or fresh_metric(name, policy) for name in policy.metrics}
+    stretches = {name: _stretches(metric, policy.metrics[name], state) for name, metric in metrics.items()}
+    holds = series.noninferior(stretches, policy)
+    odds_bands, rate_bands = _bands(list(metrics.values()))
+    for number, (name, metric) in enumerate(metrics.items()):
+        rules = policy.metrics[name]
+        yield _told(
+            name, metric, policy, share=shares.get(name, 0.0), holds=holds[name],
+            bands=odds_bands[number] if series.has_odds(rules) else [_NO_BAND] * len(metric.kept),
+            rates=rate_bands[number] if series.has_rates(rules) else [_NO_BAND] * 2,
+        )  # fmt: skip
+
+
+def _told(
+    name: str, metric: MetricState, policy: Policy, *, share: float, holds: Sequence[series.NonInferior],
+    bands: list[_Band], rates: list[_Band],
+) -> MetricEvidence:  # fmt: skip
+    """One metric, from what it `holds` (over all steps, in the last step) and the bands of its series and rates."""
+    whole, last = holds
     margins, rules = policy.margins(name), policy.metrics[name]
     n_c, e_c, n_b, e_b = metric.totals
-    row = series.asked_of(metric.rows, rules).sum(axis=0)
-    holds = series.log_e_noninferior(row, metric.counts.sum(axis=0), margins, rules=rules)
     unit = scores.UNIT if isinstance(rules, Score) else 1
-    bands = _bands(metric, rules)
-    rates = [_rate_band(kept, n, rules) for kept, n in zip(metric.kept_rates, (n_c, n_b), strict=True)]
-    apart = scores.difference_band(row[0], margins.alpha) if isinstance(rules, Score) else None
+    rate_c, rate_b = (band if n else _NO_BAND for band, n in zip(rates, (n_c, n_b), strict=True))
+    apart = scores.difference_band(metric.rows[:, 0].sum(axis=0), margins.alpha) if isinstance(rules, Score) else None
     return MetricEvidence(
         name=name, kind=rules.kind, role=str(rules.role), n_c=n_c, e_c=e_c, n_b=n_b, e_b=e_b,
         rate_c=e_c / n_c / unit if n_c else None, rate_b=e_b / n_b / unit if n_b else None,
-        rate_c_low=rates[0][0], rate_c_high=rates[0][1], rate_b_low=rates[1][0], rate_b_high=rates[1][1],
+        rate_c_low=rate_c[0], rate_c_high=rate_c[1], rate_b_low=rate_b[0], rate_b_high=rate_b[1],
         log_e_rollback=metric.log_e, log_boost=metric.log_boost, share=share,
-        log_e_promote=holds.promote, log_e_tolerated=holds.tolerated, log_e_noninferior=holds.whole,
-        log_e_last_step=_last_step(metric, state, policy, name=name),
-        odds_low=bands[0][0], odds_high=bands[0][1],
+        log_e_promote=whole.promote, log_e_tolerated=whole.tolerated, log_e_noninferior=whole.whole,
+        log_e_last_step=last.whole, odds_low=bands[0][0], odds_high=bands[0][1],
         difference_low=apart[0] if apart else None, difference_high=apart[1] if apart else None,
-        changed=not metric.kept[0].any(), passes=holds.whole >= -math.log(policy.beta), polls=metric.polls, t=metric.t,
+        changed=not metric.kept[0].any(), passes=whole.whole >= -math.log(policy.beta), polls=metric.polls, t=metric.t,
         baked_n=metric.baked[0], baked_e=metric.baked[1], log_e_bake=metric.log_e_bake,
         parts=tuple(_parts(metric, rules, bands)),
     )  # fmt: skip
 
 
-def _bands(metric: MetricState, rules: MetricRules) -> list[_Band]:
-    """The confidence sequence of each series' odds ratio."""
-    if isinstance(rules, Score | Resource):
-        return [(None, None)] * len(metric.kept)
-    found = evidence.ends(metric.kept)
-    return [(None, None) if one is None else (math.exp(one[0]), math.exp(one[1])) for one in found]
+def _stretches(metric: MetricState, rules: MetricRules, state: State) -> series.Stretches:
+    """All steps, and the last step alone: empty while the metric has nothing of it."""
+    asked = series.asked_of(metric.rows, rules)
+    reached = 0 < len(asked) == len(state.steps)
+    rows, counts = (
+        np.array([array.sum(axis=0), array[-1] if reached else np.zeros_like(array[:0].sum(axis=0))])
+        for array in (asked, metric.counts)
+    )
+    return series.Stretches(rows, counts)
 
 
-def _rate_band(kept: NDArray[np.bool_], n: int, rules: MetricRules) -> tuple[float | None, float | None]:
-    found = evidence.rate_ends(kept) if n and series.has_rates(rules) else None
-    return found or (None, None)
+def _bands(metrics: Sequence[MetricState]) -> tuple[list[list[_Band]], list[list[_Band]]]:
+    """The confidence sequences of each metric's odds ratios, and of its two rates."""
+    kept = np.concatenate([metric.kept for metric in metrics])
+    found = [_NO_BAND if one is None else (math.exp(one[0]), math.exp(one[1])) for one in evidence.ends(kept)]
+    rates = [one or _NO_BAND for one in evidence.rate_ends(np.concatenate([m.kept_rates for m in metrics]))]
+    ends = itertools.accumulate(len(metric.kept) for metric in metrics)
+    every = [found[end - len(metric.kept) : end] for metric, end in zip(metrics, ends, strict=True)]
+    return every, [rates[number : number + 2] for number in range(0, len(rates), 2)]
 
 
 def _parts(metric: MetricState, rules: MetricRules, bands: list[_Band]) -> list[PartEvidence]:
@@ -143,17 +167,6 @@ def _parts(metric: MetricState, rules: MetricRules, bands: list[_Band]) -> list[
         log_e = None if said is None else float(said)
         found.append(PartEvidence(part, n_c, e_c, n_b, e_b, log_e=log_e, odds_low=low, odds_high=high))
     return found
-
-
-def _last_step(metric: MetricState, state: State, policy: Policy, *, name: str) -> float:
-    """Non-inferiority on the outcomes of the last step alone; 0 while it has none."""
-    last = len(state.steps) - 1
-    if last < 0 or len(metric.rows) <= last:
-        return 0.0
-    rules = policy.metrics[name]
-    return series.log_e_noninferior(
-        series.asked_of(metric.rows, rules)[last], metric.counts[last], policy.margins(name), rules=rules
-    ).whole
 
 
 def _shares(state: State, policy: Policy, *, baked: bool) -> dict[str, float]:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from coalmine.records import Poll
 
 BAKED = -1  # the step of outcomes that came after the promotion, in the bake time
 Counts = tuple[int, int, int, int]
+_Number = TypeVar("_Number", np.float64, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class MetricState:
     @property
     def totals(self) -> Counts:
         """Of the main part."""
-        n_c, e_c, n_b, e_b = (int(value) for value in self.counts[:, 0].sum(axis=0))
+        n_c, e_c, n_b, e_b = self.counts[:, 0].sum(axis=0).tolist()
         return n_c, e_c, n_b, e_b
 
 
@@ -112,12 +114,8 @@ def _add_all(state: State, polls: Sequence[Poll], policy: Policy) -> State:
     for poll in polls:
         looks.setdefault(poll.metric, []).append(poll)
     learned = learn(looks, policy, before={name: state.metrics[name].counts for name in looks})
-    weights, metrics = rollback_weights(policy, baked=False), {}
-    for name, mine in learned.items():
-        share = weights.get(name)
-        line = math.inf if share is None else -math.log(policy.alpha) - math.log(share)
-        metrics[name] = _add(state, mine, policy, name=name, line=line)
-    return replace(state, metrics={**state.metrics, **_weighed(metrics, policy, steps=state.steps)})
+    added = {name: _add(state.metrics[name], mine, steps=state.steps) for name, mine in learned.items()}
+    return replace(state, metrics={**state.metrics, **_weighed(state, added, policy)})
 
 
 def _step_on(state: State, polls: Sequence[Poll]) -> State:
@@ -126,81 +124,101 @@ def _step_on(state: State, polls: Sequence[Poll]) -> State:
     return replace(state, steps=(*state.steps, *new), started=started)
 
 
-def _add(state: State, learned: Learned, policy: Policy, *, name: str, line: float) -> MetricState:
-    """With the look's outcomes, and what they raise the evidence by. `line`: ln of the evidence with which this metric
-    alone would have the release rolled back.
-    """
-    rules, margins = policy.metrics[name], policy.margins(name)
-    at = [state.steps.index(step) for step in learned.steps]
-    metric = _grown(state.metrics[name], max(at) + 1)
-    rows, counts, raised = metric.rows.copy(), metric.counts.copy(), metric.log_boost
-    before = metric.against
-    for number, (step, place) in enumerate(zip(at, learned.series, strict=True)):
-        if learned.most is not None:
-            if number:
-                before = series.compared(rows, margins, rules=rules, steps=state.steps)
-            told = {"before": float(before[0]), "line": line - raised}
-            raised += series.boost(rows, learned, number, margins, rules=rules, steps=state.steps, **told)
-        counts[step, place] += learned.counts[number]
-        rows[step, place] += learned.rows[number]
-    return replace(
-        metric, rows=rows, counts=counts, log_boost=raised, polls=metric.polls + 1, t=max(metric.t, learned.t)
-    )
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """A metric's rows and counts with a look's outcomes, and what series.boost asks about."""
+
+    learned: Learned
+    rows: Floats
+    counts: NDArray[np.int64]
+    trail: Floats
 
 
-def _weighed(metrics: dict[str, MetricState], policy: Policy, *, steps: tuple[int, ...]) -> dict[str, MetricState]:
+def _add(metric: MetricState, learned: Learned, *, steps: tuple[int, ...]) -> _Added:
+    at = [steps.index(step) for step in learned.steps]
+    rows, counts = _grown(metric.rows, max(at) + 1), _grown(metric.counts, max(at) + 1)
+    trail = series.trail(rows, learned, steps=steps)
+    for step, place, row, mine in zip(at, learned.series, learned.rows, learned.counts, strict=True):
+        rows[step, place] += row
+        counts[step, place] += mine
+    return _Added(learned, rows, counts, trail)
+
+
+def _grown(array: NDArray[_Number], steps: int) -> NDArray[_Number]:
+    """A copy with rows for `steps` steps."""
+    if steps <= len(array):
+        return array.copy()
+    return np.concatenate([array, np.zeros((steps - len(array), *array.shape[1:]), dtype=array.dtype)])
+
+
+def _weighed(state: State, added: dict[str, _Added], policy: Policy) -> dict[str, MetricState]:
     """With the evidence and the bands of all that was learned. Metrics that are weighed alike are so in one pass: what
     a look costs is the number of calls, not the length of the arrays.
     """
-    against, kept = {}, {}
-    for names in _alike(metrics, policy):
+    against, asked, kept = {}, {}, {}
+    for names in _alike(added, policy):
         rules, margins = policy.metrics[names[0]], policy.margins(names[0])
-        rows = np.concatenate([metrics[name].rows for name in names], axis=1)
-        found = series.compared(rows, margins, rules=rules, steps=steps)
-        bands = np.concatenate([metrics[name].kept for name in names])
-        bands = series.narrowed(bands, rows, margins, rules=rules)
-        begin = 0
-        for name in names:
-            mine = slice(begin, begin := begin + len(metrics[name].kept))
+        news = [added[name] for name in names]
+        arrays = [new.rows for new in news] + [new.trail for new in news]
+        rows = np.concatenate([series.beyond(array, margins, rules=rules) for array in arrays], axis=1)
+        found = series.compared(rows, margins, rules=rules, steps=state.steps)
+        bands = np.concatenate([state.metrics[name].kept for name in names])
+        totals = np.concatenate([new.rows.sum(axis=0) for new in news])
+        bands = series.narrowed(bands, totals, margins, rules=rules)
+        begin, behind = 0, len(bands)
+        for name, new in zip(names, news, strict=True):
+            mine = slice(begin, begin := begin + new.rows.shape[1])
             against[name], kept[name] = found[mine], bands[mine]
-    rated = [name for name in metrics if series.has_rates(policy.metrics[name])]
+            asked[name] = found[behind : (behind := behind + new.trail.shape[1])]
+    rated = [name for name in added if series.has_rates(policy.metrics[name])]
     rates: dict[str, NDArray[np.bool_]] = {}
     if rated:
-        known = np.stack([metrics[name].kept_rates for name in rated])
-        totals = np.array([metrics[name].totals for name in rated], dtype=np.int64)
-        rates = dict(zip(rated, series.narrowed_rates(known, totals, policy.alpha), strict=True))
-    return {
-        name: replace(
-            metric,
+        known = np.array([state.metrics[name].kept_rates for name in rated])
+        every = np.array([added[name].counts[:, 0].sum(axis=0) for name in rated])
+        rates = dict(zip(rated, series.narrowed_rates(known, every, policy.alpha), strict=True))
+    lines, metrics = _lines(policy), {}
+    for name, new in added.items():
+        before, rules, margins = state.metrics[name], policy.metrics[name], policy.margins(name)
+        metrics[name] = MetricState(
+            rows=new.rows,
+            counts=new.counts,
             kept=kept[name],
-            kept_rates=rates.get(name, metric.kept_rates),
+            kept_rates=rates.get(name, before.kept_rates),
             against=against[name],
-            log_e=series.log_e_rollback(
-                against[name], metric.counts, policy.margins(name), rules=policy.metrics[name], steps=steps
-            ),
+            log_e=series.log_e_rollback(against[name], new.counts, margins, rules=rules, steps=state.steps),
+            log_boost=_boosted(name, new, asked[name], state, policy, line=lines.get(name, math.inf)),
+            log_e_bake=before.log_e_bake,
+            polls=before.polls + 1,
+            t=max(before.t, new.learned.t),
+            baked=before.baked,
         )
-        for name, metric in metrics.items()
-    }
+    return metrics
 
 
-def _alike(metrics: dict[str, MetricState], policy: Policy) -> Iterable[list[str]]:
+def _lines(policy: Policy) -> dict[str, float]:
+    """ln of the evidence with which a metric alone would have the release rolled back."""
+    return {name: -math.log(policy.alpha * share) for name, share in rollback_weights(policy, baked=False).items()}
+
+
+def _boosted(name: str, added: _Added, asked: Floats, state: State, policy: Policy, *, line: float) -> float:
+    """The metric's log_boost after the look's polls; `asked`: the evidence of each series of their trail."""
+    raised, told = state.metrics[name].log_boost, asked.reshape(-1, 2).tolist()
+    for number, (before, most) in enumerate(told):
+        if most > line - raised:
+            rows = added.trail[:, 2 * number : 2 * number + 1]
+            rules, margins = policy.metrics[name], policy.margins(name)
+            raised += series.boost(
+                rows, added.learned, number, margins, rules=rules, steps=state.steps, before=before, line=line - raised
+            )
+    return raised
+
+
+def _alike(added: dict[str, _Added], policy: Policy) -> Iterable[list[str]]:
     """The metrics in groups that share a prior, a kind of series and a number of steps."""
     groups: dict[object, list[str]] = {}
-    for name, metric in metrics.items():
-        groups.setdefault(series.likeness(policy.metrics[name], len(metric.rows)), []).append(name)
+    for name, mine in added.items():
+        groups.setdefault(series.likeness(policy.metrics[name], len(mine.rows)), []).append(name)
     return groups.values()
-
-
-def _grown(metric: MetricState, steps: int) -> MetricState:
-    """With rows for `steps` steps."""
-    missing = max(0, steps - len(metric.rows))
-    if not missing:
-        return metric
-    rows, counts = (
-        np.concatenate([array, np.zeros((missing, *array.shape[1:]), dtype=array.dtype)])
-        for array in (metric.rows, metric.counts)
-    )
-    return replace(metric, rows=rows, counts=counts)
 
 
 def _add_baked(metric: MetricState, poll: Poll, policy: Policy) -> MetricState:
@@ -210,7 +228,7 @@ def _add_baked(metric: MetricState, poll: Poll, policy: Policy) -> MetricState:
         return metric
     n, e = metric.baked[0] + poll.n_c, metric.baked[1] + poll.e_c
     tolerated = series.own_rate(rules)
-    log_e = 0.0 if tolerated is None else evidence.log_e_intolerable(n, e, tolerated)
+    log_e = 0.0 if tolerated is None else float(evidence.log_e_intolerable(n, e, tolerated))
     return replace(metric, baked=(n, e), log_e_bake=log_e, polls=metric.polls + 1, t=max(metric.t, poll.t))
 
 

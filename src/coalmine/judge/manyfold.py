@@ -21,12 +21,12 @@ LONGEST_SUPPORT = 256  # as in series: beyond it nothing is raised
 
 @lru_cache(maxsize=200_000)
 def _tolerated(n: int, e: int, rate: float) -> float:
-    return evidence.log_e_tolerated(n, e, rate)
+    return float(evidence.log_e_tolerated(n, e, rate))
 
 
 @lru_cache(maxsize=200_000)
 def _intolerable(n: int, e: int, rate: float) -> float:
-    return evidence.log_e_intolerable(n, e, rate)
+    return float(evidence.log_e_intolerable(n, e, rate))
 
 
 @lru_cache(maxsize=64)

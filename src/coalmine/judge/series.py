@@ -9,6 +9,7 @@ by its sign alone: Dixon & Mood 1946; what all kinds share: judge.evidence.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from coalmine.judge import evidence
-from coalmine.judge.evidence import Floats, scores
+from coalmine.judge.evidence import Floats, Priors, scores
 from coalmine.judge.laws import Learned, log_pmf, prior
-from coalmine.judge.policy import Against, Counts, Margins, MetricRules, Mix, Paired, Resource, Score
+from coalmine.judge.policy import Against, Counts, Margins, MetricRules, Mix, Paired, Policy, Resource, Score
 
 _EVEN = 0.5  # of two arms that behave alike either grows more in at most half of the windows
 _SUPPORT = 256  # beyond this many possible outcomes one failure moves the evidence too little to overshoot
@@ -64,16 +65,19 @@ def log_e_rollback(
     return min(found)
 
 
+def beyond(rows: Floats, margins: Margins, *, rules: MetricRules) -> Floats:
+    """Of rows (..., width) what `compared` looks at."""
+    return rows if isinstance(rules, Score) else rows[..., prior(margins).first :]
+
+
 def compared(rows: Floats, margins: Margins, *, rules: MetricRules, steps: tuple[int, ...]) -> Floats:
-    """Evidence against the baseline of each series of `rows` (J, S, width), mixed over the restarts: (S,).
+    """Evidence against the baseline of each series of `rows` (J, S, width or beyond), mixed over the restarts: (S,).
 
     A stream that names no ramp step (step 0) has nothing to restart at. Should a ramp follow it all the same, the two
     stretches are evidence on outcomes of their own, and their e-values multiply.
     """
     plain = [row for row in range(len(rows)) if steps[row] == 0]
     ramp = [row for row in range(len(rows)) if steps[row] != 0]
-    if not isinstance(rules, Score):
-        rows = rows[..., prior(margins).first :]  # all that log_e_rollback looks at
     found = np.zeros(rows.shape[1])
     if plain:
         found = found + _log_e(rows[plain].sum(axis=0), margins, rules=rules)
@@ -96,7 +100,7 @@ def _own(counts: NDArray[np.int64], rate: float, *, steps: tuple[int, ...]) -> f
         mine = counts[[row for row in range(len(counts)) if (steps[row] != 0) is in_ramp], :2]
         if mine.size:
             since = np.cumsum(mine[::-1], axis=0)[::-1] if in_ramp else mine.sum(axis=0)[None]
-            logs = np.array([evidence.log_e_intolerable(int(n), int(e), rate) for n, e in since])
+            logs = evidence.log_e_intolerable(since[:, 0], since[:, 1], rate)
             total += float(evidence.log_e_restarted(logs)) if in_ramp else float(logs[0])
     return total
 
@@ -112,39 +116,39 @@ def _resource(counts: NDArray[np.int64], rules: Resource, *, steps: tuple[int, .
     return evidence.log_mean(np.array(logs))
 
 
-def boost(
-    rows: Floats,
-    learned: Learned,
-    number: int,
-    margins: Margins,
-    *,
-    rules: MetricRules,
-    steps: tuple[int, ...],
-    before: float,
-    line: float,
-) -> float:
-    """ln of what the factor of the poll with this number is raised by (see evidence.overshoot); 0 unless the metric
-    is_alone. `rows` (J, 1, width) and the evidence `before` do not hold the poll yet; `line` is a natural log.
+def trail(rows: Floats, learned: Learned, *, steps: tuple[int, ...]) -> Floats:
+    """What `boost` asks about, as series of their own: for each poll of a look the metric's series before it, and after
+    it had all failures that may be the canary's been the canary's. `rows` (J, 1, width), from before the look, give
+    (J, 2n, width), the two in turn; none unless the metric is_alone.
     """
-    # No outcome raises the evidence by more than 1 over its null probability: mostly not even the rarest gets there.
-    if learned.most is None or before - learned.most[number, -2] <= line:
-        return 0.0
-    step = steps.index(learned.steps[number])
+    if learned.most is None:
+        return rows[:, :0]
+    found = np.repeat(rows, 2 * len(learned.steps), axis=1)
+    for number, (step, row, most) in enumerate(zip(learned.steps, learned.rows, learned.most, strict=True)):
+        at = steps.index(step)
+        found[at, 2 * number + 1] += most
+        found[at, 2 * number + 2 :] += row
+    return found
 
-    def after(law: Floats) -> Floats:
-        stack = np.repeat(rows, len(law), axis=1)
-        stack[step] += law
-        return compared(stack, margins, rules=rules, steps=steps)
 
+def boost(
+    rows: Floats, learned: Learned, number: int, margins: Margins, *,
+    rules: MetricRules, steps: tuple[int, ...], before: float, line: float,
+) -> float:  # fmt: skip
+    """ln of what the factor of the poll with this number is raised by (see evidence.overshoot). `rows` (J, 1, width)
+    and the evidence `before` do not hold the poll yet; `line` is a natural log. Asked only where `most` gets beyond it.
+    """
     n_c, e_c, n_b, e_b = (int(value) for value in learned.counts[number])
     events, m = isinstance(rules, Counts | Paired), e_c + e_b
     low, high = (0, m) if events else (max(0, m - n_b), min(m, n_c))
-    if not (n_c and n_b) or not 0 < high - low <= _SUPPORT or after(learned.most[number : number + 1])[0] <= line:
+    if not (n_c and n_b) or not 0 < high - low <= _SUPPORT:
         return 0.0
     support = np.array([(n_c, k, n_b, m - k) for k in range(low, high + 1)], dtype=np.int64)
     law = log_pmf(support, law="events" if events else "units", points=prior(margins).points)
     null = law[:, -2] + (_log_choose(m) if events else 0.0)
-    return evidence.log_boost(null, after(law) - before, line - before)
+    stack = np.repeat(beyond(rows, margins, rules=rules), len(law), axis=1)
+    stack[steps.index(learned.steps[number])] += beyond(law, margins, rules=rules)
+    return evidence.log_boost(null, compared(stack, margins, rules=rules, steps=steps) - before, line - before)
 
 
 def _log_choose(m: int) -> Floats:
@@ -157,11 +161,23 @@ def _log_choose(m: int) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class NonInferior:
-    """ln of the evidence that a metric is no worse: from the ratio, from the tolerated rate, and both together."""
+    """ln of the evidence that a metric is no worse: from the ratio, from the tolerated rate, and both together. It is
+    exactly 0 without any outcome of the canary.
+    """
 
     promote: float
     tolerated: float | None
     whole: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stretches:
+    """Sums over stretches of a rollout, such as all of its steps, or the last: rows (K, s, width) of the series
+    asked_of, counts (K, S, 4).
+    """
+
+    rows: Floats
+    counts: NDArray[np.int64]
 
 
 def asked_of(rows: Floats, rules: MetricRules) -> Floats:
@@ -169,35 +185,63 @@ def asked_of(rows: Floats, rules: MetricRules) -> Floats:
     return rows if isinstance(rules, Mix) else rows[:, :1]
 
 
-def log_e_noninferior(row: Floats, counts: NDArray[np.int64], margins: Margins, *, rules: MetricRules) -> NonInferior:
-    """From the series asked_of (s, width) and all counts (S, 4): those of all steps, or of one."""
+def noninferior(stretches: Mapping[str, Stretches], policy: Policy) -> dict[str, list[NonInferior]]:
+    """Of each metric, for each of its stretches. Those that share a prior are weighed in one pass."""
+    groups: dict[Priors, list[str]] = {}
+    for name in stretches:
+        if has_odds(policy.metrics[name]):
+            groups.setdefault(prior(policy.margins(name)), []).append(name)
+    promote: dict[str, Floats] = {}
+    for shared, names in groups.items():
+        asked = [stretches[name].rows for name in names]
+        every = evidence.log_e_promote(np.concatenate(asked, axis=1), shared)
+        begin = 0
+        for name, rows in zip(names, asked, strict=True):
+            # Each class of a mix must lie inside the margin on both sides.
+            promote[name] = every[:, begin : begin + rows.shape[1]].min(axis=1)
+            begin += rows.shape[1]
+    for name, mine in stretches.items():
+        rules = policy.metrics[name]
+        if isinstance(rules, Score):
+            promote[name] = scores.log_e_not_worse(mine.rows[:, 0], rules.margin_promote)
+    return {
+        name: _noninferior(mine.counts, promote.get(name, np.zeros(len(mine.counts))), policy.metrics[name])
+        for name, mine in stretches.items()
+    }
+
+
+def _noninferior(counts: NDArray[np.int64], promote: Floats, rules: MetricRules) -> list[NonInferior]:
+    """Of the stretches with these counts (K, S, 4) and evidence on the ratio (K,)."""
+    ratios = np.where(counts[..., 0].any(axis=1), promote, 0.0).tolist()
     if isinstance(rules, Resource):
-        return _resource_holds(counts, rules)
-    if isinstance(rules, Score):
-        found = float(scores.log_e_not_worse(row[0], rules.margin_promote))
-        return NonInferior(found, None, found)
-    every = evidence.log_e_promote(row, prior(margins))
-    promote = float(every.min())  # each class must lie inside the margin on both sides
-    if margins.tolerated_rate is None:
-        return NonInferior(promote, None, promote)
-    own = evidence.log_e_tolerated(int(counts[0, 0]), int(counts[0, 1]), margins.tolerated_rate)
-    whole = own if rules.against is Against.TOLERATED else evidence.log_e_noninferior(promote, own)
-    return NonInferior(promote, own, whole)
+        owns = np.min([_tolerated(counts[:, place], rate) for place, rate in enumerate(_rates(rules))], axis=0)
+    elif rules.tolerated_rate is None:
+        return [NonInferior(ratio, None, ratio) for ratio in ratios]
+    else:
+        owns = _tolerated(counts[:, 0], rules.tolerated_rate)
+    alone = isinstance(rules, Resource) or rules.against is Against.TOLERATED
+    return [
+        NonInferior(ratio, own, own if alone else evidence.log_e_noninferior(ratio, own))
+        for ratio, own in zip(ratios, owns.tolist(), strict=True)
+    ]
 
 
-def _resource_holds(counts: NDArray[np.int64], rules: Resource) -> NonInferior:
-    found = min(
-        evidence.log_e_tolerated(int(counts[place, 0]), int(counts[place, 1]), rate)
-        for place, rate in enumerate(_rates(rules))
-    )
-    return NonInferior(0.0, found, found)
+def _tolerated(counts: NDArray[np.int64], rate: float) -> Floats:
+    """Evidence of each of a part's (K, 4) outcomes that the canary's rate is below `rate`."""
+    n, e = counts[:, 0], counts[:, 1]
+    return np.where(n > 0, evidence.log_e_tolerated(n, e, rate), 0.0)
 
 
-def narrowed(kept: NDArray[np.bool_], rows: Floats, margins: Margins, *, rules: MetricRules) -> NDArray[np.bool_]:
-    """The running intersection of the odds ratios' bands, (S, grid)."""
-    if isinstance(rules, Score | Resource):
+def narrowed(kept: NDArray[np.bool_], row: Floats, margins: Margins, *, rules: MetricRules) -> NDArray[np.bool_]:
+    """The running intersection of the odds ratios' bands, (S, grid), from what all steps have taught (S, width)."""
+    if not has_odds(rules):
         return kept
-    return kept & evidence.confidence_mask(rows.sum(axis=0), prior(margins), margins.alpha)
+    return kept & evidence.confidence_mask(row, prior(margins), margins.alpha)
+
+
+def has_odds(rules: MetricRules) -> bool:
+    """Whether the arms are compared by an odds ratio."""
+    return not isinstance(rules, Score | Resource)
 
 
 def has_rates(rules: MetricRules) -> bool:

@@ -14,13 +14,10 @@ from coalmine.judge import evidence
 from coalmine.judge.evidence import Floats, Priors
 from coalmine.judge.manyfold import Batch, Ints
 
-_NONE = -700.0  # ln of a weight that is as good as none
-
 
 def _with(prior: Priors, density: Floats) -> Priors:
     """`density` at each grid point that the mixture covers, in place of the judge's own."""
-    share = density / density.sum()
-    return replace(prior, rollback=np.where(share > 0, np.log(np.maximum(share, 1e-300)), _NONE))
+    return replace(prior, rollback=density / density.sum())
 
 
 def _known(prior: Priors, p_c: float) -> Priors:
@@ -29,7 +26,7 @@ def _known(prior: Priors, p_c: float) -> Priors:
 
 
 def _covered(prior: Priors) -> Floats:
-    return evidence.GRID[prior.first :]
+    return evidence.GRID[prior.first : prior.first + prior.rollback.size]
 
 
 class Known2(Batch):

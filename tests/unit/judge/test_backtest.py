@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import pairwise
+from dataclasses import replace
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,26 @@ def test_what_it_does_not_look_at_could_not_have_differed(bad: list[tuple[int, i
     assert found.first_promote == next((one.t for one in verdicts if one.decision == "PROMOTE"), None)
     changed = [now.t for was, now in pairwise(verdicts) if was.decision != now.decision]
     assert found.verdict.t == (state.latched or (changed or [OPENED])[-1])
+
+
+def test_a_slow_edge_beside_the_objectives_keeps_no_promotion_back() -> None:
+    """A latency is promoted by its objective's edge alone, in a back-test as live; its other edges only roll back."""
+    policy = load_policy(
+        "metrics: {errors: null, feedback: null, latency: {edge_seconds: 0.2, more_edges: [1.0], against: baseline, "
+        "tolerated_rate: null}}\nminimum_seconds: 0"
+    )
+    polls = [
+        Poll(OPENED + 10.0 * look, "latency", 30, 9, 30, 9, 30, part=part) for look in range(40) for part in ("", "1")
+    ]
+    # Much fewer on the second edge: not enough to tell that the canary is no worse there.
+    polls = [poll if poll.part == "" else replace(poll, n_c=1, e_c=0, n_b=1, e_b=0) for poll in polls]
+    state, at = State(), None
+    for t, look in groupby(polls, key=lambda poll: poll.t):
+        state = fold_all(list(look), policy, state)
+        if at is None and decide.judge(state, policy, t, opened=OPENED).decision == "PROMOTE":
+            at = t
+    assert at is not None
+    assert replay(Recording("edges", tuple(polls), OPENED), policy).first_promote == at
 
 
 def test_the_cost_is_counted_until_the_decision_step_by_step() -> None:

@@ -136,8 +136,9 @@ class _Course:
             metric = state.metrics.get(name)
             if metric is None or not metric.totals[0]:
                 return True
-            rows, counts = metric.rows.sum(axis=0), metric.counts.sum(axis=0)
-            holds = series.log_e_noninferior(rows, counts, policy.margins(name), rules=policy.metrics[name])
+            asked = series.asked_of(metric.rows, policy.metrics[name])
+            whole = series.Stretches(asked.sum(axis=0)[None], metric.counts.sum(axis=0)[None])
+            (holds,) = series.noninferior({name: whole}, policy)[name]
             if holds.whole < -math.log(policy.beta):
                 return True
         return False

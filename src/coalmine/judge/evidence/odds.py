@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from coalmine.judge.evidence.combine import Floats, logsumexp
+from coalmine.judge.evidence.combine import Floats, first_and_last, log_mixed, logsumexp
 
 Counts = tuple[int, int, int, int] | NDArray[np.int64]
 
@@ -27,10 +27,10 @@ _DEEPEST = -650.0  # ln of the least coefficient beside the greatest at which no
 _SMALL = 192  # up to this many terms the whole sum is cheaper than finding a window
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Priors:
-    """Log weights over GRID and the POINTS at which likelihoods are kept. `rollback` begins at the grid point number
-    `first`, `promote` ends before number `end`: beyond, the priors put nothing.
+    """Weights over GRID, each summing to 1, and the POINTS at which likelihoods are kept. `rollback` begins at the grid
+    point number `first`, `promote` ends before number `end`: beyond, the priors put nothing.
     """
 
     points: Floats
@@ -47,16 +47,15 @@ def priors(odds_ratio_rollback: float, odds_ratio_promote: float, faults: str = 
     of them bets. "any" is the one that reference values are of.
     """
     low, high = math.log(odds_ratio_rollback), math.log(odds_ratio_promote)
-    above, below = low + 1e-12 < GRID, high - 1e-12 > GRID
-    beyond = GRID[above] - low
-    plain = ((beyond > _PLAIN[0]) & (beyond < _PLAIN[1])).astype(np.float64)
-    with np.errstate(divide="ignore"):
-        rollback = np.log(_normalised(plain if faults == "plain" else np.exp(-beyond / 1.5)))
+    beyond, below = GRID - low, high - 1e-12 > GRID
+    plain = (beyond > _PLAIN[0]) & (beyond < _PLAIN[1])
+    covered = np.flatnonzero(plain if faults == "plain" else beyond > 1e-12)
+    rollback = _normalised(np.ones(covered.size) if faults == "plain" else np.exp(-beyond[covered] / 1.5))
     bell = _normalised(np.exp(-0.5 * (GRID[below] / 0.25) ** 2))
-    promote = np.log(0.7 * bell + 0.3 / below.sum())
-    band = np.log(_normalised(np.exp(-np.abs(GRID) / 1.5)))
+    promote = 0.7 * bell + 0.3 / below.sum()
+    band = _normalised(np.exp(-np.abs(GRID) / 1.5))
     points = np.concatenate([GRID, [low, high]])
-    return Priors(points, rollback, promote, band, first=int(above.argmax()), end=int(below.sum()))
+    return Priors(points, rollback, promote, band, first=int(covered[0]), end=int(below.sum()))
 
 
 def _normalised(weights: Floats) -> Floats:
@@ -119,26 +118,39 @@ def _summed(stack: NDArray[np.int64], low: NDArray[np.int64], spans: NDArray[np.
     scaled[:, 1:] *= inside
     turned = spans[:, None] - np.arange(steps.size + 1)
     from_above = scaled[rows[:, None], turned] * (turned >= 0)
-    falling, rising, powers_falling, powers_rising = _powers(ln_psi.tobytes())
-    total = np.empty((len(stack), ln_psi.size))
+    powers = _powers(ln_psi.tobytes())
+    sums = np.concatenate(
+        [scaled @ powers.falling[: steps.size + 1], from_above @ powers.rising[: steps.size + 1]], axis=1
+    )
     with np.errstate(divide="ignore"):  # of the deepest, which are done anew below
-        total[:, falling] = np.log(scaled @ powers_falling[: scaled.shape[1]])
-        total[:, rising] = np.log(from_above @ powers_rising[: scaled.shape[1]]) + spans[:, None] * ln_psi[rising]
+        total = np.log(sums)[:, powers.order] + spans[:, None] * powers.above
     k = stack[:, 1] - low
-    found = weights[rows, k][:, None] - peak + k[:, None] * ln_psi - total
+    found = (weights[rows, k] - peak[:, 0])[:, None] + k[:, None] * ln_psi - total
     # The law is log-concave: its least coefficient is at one of the ends.
     for row in np.flatnonzero(np.minimum(0.0, weights[rows, spans]) - peak[:, 0] < _DEEPEST):
         found[row] = _long(stack[row], int(low[row]), int(spans[row]), ln_psi)
     return np.asarray(found, dtype=np.float64)
 
 
+@dataclass(frozen=True, slots=True)
+class _Powers:
+    """psi^k where psi <= 1 and psi^-k where it is above, k = 0.._SHORT in rows; `order`: where each point's column is
+    when the second follow the first; `above`: ln psi where psi is above 1, else 0.
+    """
+
+    falling: Floats
+    rising: Floats
+    order: NDArray[np.intp]
+    above: Floats
+
+
 @lru_cache(maxsize=32)
-def _powers(ln_psi: bytes) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:
-    """Where psi <= 1 and where it is above, psi^k there and psi^-k here, k = 0.._SHORT in rows."""
+def _powers(ln_psi: bytes) -> _Powers:
     points = np.frombuffer(ln_psi)
-    falling, rising = np.flatnonzero(points <= 0), np.flatnonzero(points > 0)
+    low = points <= 0
     k = np.arange(_SHORT + 1)[:, None]
-    return falling, rising, np.exp(k * points[falling]), np.exp(-k * points[rising])
+    order = np.argsort(np.argsort(~low, kind="stable"))
+    return _Powers(np.exp(k * points[low]), np.exp(-k * points[~low]), order, np.where(low, 0.0, points))
 
 
 def _long(poll: NDArray[np.int64], low: int, span: int, ln_psi: Floats) -> Floats:
@@ -178,18 +190,19 @@ def _windowed(weights: Floats, ratios: Floats, ln_psi: Floats) -> Floats:
 
 def log_e_rollback(likelihood: Floats, prior: Priors) -> Floats:
     """H0: psi <= psi0 in every poll. `likelihood` may begin at the grid point number `first`."""
-    return logsumexp(prior.rollback + likelihood[..., -2 - prior.rollback.size : -2] - likelihood[..., -2:-1])
+    begin = prior.first - POINTS  # from the end
+    return log_mixed(likelihood[..., begin : begin + prior.rollback.size], prior.rollback) - likelihood[..., -2]
 
 
 def log_e_promote(likelihood: Floats, prior: Priors) -> Floats:
     """H0: psi >= psiM in every poll."""
-    return logsumexp(prior.promote + likelihood[..., : prior.end] - likelihood[..., -1:])
+    return log_mixed(likelihood[..., : prior.end], prior.promote) - likelihood[..., -1]
 
 
 def confidence_mask(likelihood: Floats, prior: Priors, alpha: float) -> NDArray[np.bool_]:
     """The grid points that the confidence sequence keeps at this moment, before any intersection."""
     on_grid = likelihood[..., :-2]
-    line = logsumexp(on_grid + prior.band) + math.log(alpha)
+    line = log_mixed(on_grid, prior.band) + math.log(alpha)
     return np.asarray(on_grid > line[..., None], dtype=np.bool_)
 
 
@@ -197,6 +210,4 @@ def ends(masks: NDArray[np.bool_]) -> list[tuple[float, float] | None]:
     """Of each row of `masks` (S, grid) the lowest and highest ln psi kept; None where nothing is left: psi changed
     during the rollout.
     """
-    lowest, highest = GRID[masks.argmax(axis=1)], GRID[::-1][masks[:, ::-1].argmax(axis=1)]
-    anything = masks[np.arange(len(masks)), masks.argmax(axis=1)]
-    return [(float(lowest[row]), float(highest[row])) if anything[row] else None for row in range(len(masks))]
+    return first_and_last(masks, GRID)

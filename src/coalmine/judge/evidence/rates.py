@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaincc, betaln
 
-from coalmine.judge.evidence.combine import Floats, logsumexp
+from coalmine.judge.evidence.combine import Floats, first_and_last, logsumexp
+
+Ints = NDArray[np.int64] | int
+_Reals = NDArray[np.floating] | float
 
 _PRIOR = (0.5, 50.0)
 _WIDE = (0.5, 0.5)
 _LOGITS = np.arange(-460, 461) * 0.025
 RATES: Floats = np.asarray(1.0 / (1.0 + np.exp(-_LOGITS)), dtype=np.float64)
+_RATE_ENDS: Floats = np.concatenate([[0.0], RATES[1:-1], [1.0]])
+_LEAST = 1e-280
 _LN_RATE, _LN_REST = np.log(RATES), np.log1p(-RATES)
 
 
@@ -32,53 +37,62 @@ def rate_masks(n: NDArray[np.int64], e: NDArray[np.int64], alpha: float) -> NDAr
     return np.asarray(e[:, None] * _LN_RATE + (n - e)[:, None] * _LN_REST > line[:, None], dtype=np.bool_)
 
 
-def rate_ends(mask: NDArray[np.bool_]) -> tuple[float, float] | None:
-    """The lowest and highest rate kept, 0 and 1 where the grid ends; None: nothing is left, the rate has moved."""
-    kept = np.flatnonzero(mask)
-    if not kept.size:
-        return None
-    low, high = int(kept[0]), int(kept[-1])
-    return (float(RATES[low]) if low else 0.0, float(RATES[high]) if high < RATES.size - 1 else 1.0)
+def rate_ends(masks: NDArray[np.bool_]) -> list[tuple[float, float] | None]:
+    """Of each row of `masks` (K, RATES) the lowest and highest rate kept, 0 and 1 where the grid ends; None: nothing
+    is left, the rate has moved.
+    """
+    return first_and_last(masks, _RATE_ENDS)
 
 
-def log_e_tolerated(n: int, e: int, p_ok: float) -> float:
-    """H0: p >= p_ok. Beta-binomial mixture with the prior Beta(.5, 50) cut to p < p_ok."""
+def log_e_tolerated(n: Ints, e: Ints, p_ok: float) -> Floats:
+    """H0: p >= p_ok. Beta-binomial mixture with the prior Beta(.5, 50) cut to p < p_ok. `n` and `e` of one shape."""
     a, b = _PRIOR
     inside = betaln(a + e, b + n - e) + log_betainc(a + e, b + n - e, p_ok)
-    return float(inside - _log_prior(a, b, p_ok) - _log_likelihood(n, e, p_ok))
+    return np.asarray(inside - _log_prior(a, b, p_ok) - _log_likelihood(n, e, p_ok), dtype=np.float64)
 
 
-def log_e_intolerable(n: int, e: int, p_ok: float) -> float:
+def log_e_intolerable(n: Ints, e: Ints, p_ok: float) -> Floats:
     """The mirror, H0: p <= p_ok. Half of the prior is Beta(.5, 50), half Beta(.5, .5), each cut to p > p_ok: the
     first finds a rate a little too high, the second an outage, and the half costs ln 2.
     """
-    near, far = (_log_above(n, e, p_ok, a=a, b=b) for a, b in (_PRIOR, _WIDE))
-    return float(np.logaddexp(near, far) - math.log(2.0) - _log_likelihood(n, e, p_ok))
+    above, below = np.add.outer([_PRIOR[0], _WIDE[0]], e), np.add.outer([_PRIOR[1], _WIDE[1]], np.subtract(n, e))
+    inside = (betaln(above, below) + log_betainc(below, above, 1.0 - p_ok)).T - _log_priors_above(p_ok)
+    mixed = np.logaddexp.reduce(inside.T, axis=0) - math.log(2.0)
+    return np.asarray(mixed - _log_likelihood(n, e, p_ok), dtype=np.float64)
 
 
-def _log_above(n: int, e: int, p_ok: float, *, a: float, b: float) -> float:
-    """ln of the marginal likelihood under Beta(a, b) cut to p > p_ok."""
-    upper = log_betainc(b + n - e, a + e, 1.0 - p_ok)
-    return float(betaln(a + e, b + n - e) + upper - _log_prior(b, a, 1.0 - p_ok))
+@lru_cache(maxsize=256)
+def _log_priors_above(p: float) -> Floats:
+    """As _log_prior, of both priors, above p."""
+    return np.array([_log_prior(b, a, 1.0 - p) for a, b in (_PRIOR, _WIDE)])
 
 
 @lru_cache(maxsize=256)
 def _log_prior(a: float, b: float, p: float) -> float:
     """ln of what the prior Beta(a, b) has below p, times B(a, b)."""
-    return float(betaln(a, b)) + log_betainc(a, b, p)
+    return float(betaln(a, b) + log_betainc(a, b, p))
 
 
-def _log_likelihood(n: int, e: int, p: float) -> float:
-    return e * math.log(p) + (n - e) * math.log1p(-p)
+def _log_likelihood(n: Ints, e: Ints, p: float) -> Floats:
+    return np.asarray(e * math.log(p) + (n - e) * math.log1p(-p), dtype=np.float64)
 
 
-def log_betainc(a: float, b: float, x: float) -> float:
-    """ln I_x(a, b), also where I itself is too small for a float: x then lies far below the mean, and the series
-    x^a (1-x)^b / (a B(a, b)) * 2F1(a+b, 1; a+1; x) converges like a geometric one.
+def log_betainc(a: _Reals, b: _Reals, x: float) -> Floats:
+    """ln I_x(a, b), also where I itself is too small for a float."""
+    value = betainc(a, b, x)
+    above = np.minimum(betaincc(a, b, x), 0.5)
+    found = np.where(value < 0.5, np.log(np.maximum(value, _LEAST)), np.log1p(-above))
+    if value.min() <= _LEAST:
+        for place in map(tuple, np.argwhere(value <= _LEAST)):
+            near, far = (float(each[place]) for each in np.broadcast_arrays(a, b))
+            found[place] = _far_below(near, far, x)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _far_below(a: float, b: float, x: float) -> float:
+    """ln I_x(a, b) where x lies far below the mean: the series x^a (1-x)^b / (a B(a, b)) * 2F1(a+b, 1; a+1; x) then
+    converges like a geometric one.
     """
-    value = float(betainc(a, b, x))
-    if value > 1e-280:
-        return math.log(value) if value < 0.5 else math.log1p(-float(betaincc(a, b, x)))
     k = np.arange(4096)
     factors = np.log((a + b + k) / (a + 1.0 + k) * x)
     series = logsumexp(np.concatenate([[0.0], np.cumsum(factors)]))
