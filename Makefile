@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/uv/bin/uv
 
+# Tests and demos start thousands of processes: where the environment forbids it, each would compile all it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint manifests types contracts unit slow chain bench bench-drift bench-infra bench-judge bench-lake \
   bench-retrain cluster-up cluster-down test-cluster test-infra locks clean
