@@ -32,6 +32,7 @@ class Traffic:
     seed: int = 1
     stats: Stats = field(default_factory=Stats)
     broken: BaseException | None = None
+    _crowd: Crowd | None = None
     _ended: Callable[[], None] = lambda: None
     _thread: threading.Thread = field(init=False)
 
@@ -47,6 +48,12 @@ class Traffic:
         self._thread.join(2 * LONGEST)
         if self.broken:
             raise self.broken
+
+    def pace(self, rate: float) -> None:
+        """From now on so many requests a second: the fewer, the longer until a release has shown what it must."""
+        self.rate = rate
+        if self._crowd:
+            self._crowd.rate = rate
 
     def seen(self, release: str) -> Seen:
         """What was seen of a release, in whichever arm."""
@@ -79,7 +86,7 @@ class Traffic:
         asked = sibling(ROOT, "sentiment", "replay").asked
         try:
             async with door(self.platform, self.model) as client:
-                crowd = Crowd(client, asked, self.votes, random.Random(self.seed), stats=self.stats)
+                self._crowd = crowd = Crowd(client, asked, self.votes, random.Random(self.seed), stats=self.stats)
                 crowd.topic, crowd.rate = ("tweets", "traffic"), self.rate
                 begun.set()
                 await crowd.run(ended)
