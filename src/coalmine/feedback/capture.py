@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -130,16 +130,6 @@ def _open_whole(path: Path) -> BinaryIO:
             if written.read(1) != b"\n":
                 file.write(b"\n")
     return file
-
-
-def read_predictions(folder: Path) -> Iterator[Prediction]:
-    """All whole lines of all files of `folder`, file by file; half lines of crashed processes are left out."""
-    for path in sorted(folder.glob("*.jsonl")):
-        with path.open("rb") as lines:
-            for line in lines:
-                prediction = parse(line)
-                if prediction is not None:
-                    yield prediction
 
 
 def name_of(line: bytes) -> str:

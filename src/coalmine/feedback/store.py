@@ -19,12 +19,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
 
 from coalmine.records import Event, Kind, ReleaseId, Vote
 
@@ -56,7 +54,6 @@ PRAGMA user_version = 1;
 """
 _COLUMNS = "prediction, release, predicted_at, t, good, correction, user"
 _EVENT = "event_id, prediction, release, tenant, predicted_at, t, kind, value, correction, user"
-_Row: TypeAlias = tuple[str, str, float, float, int | None, str, str]
 
 
 class Added(StrEnum):
@@ -66,14 +63,6 @@ class Added(StrEnum):
     ALREADY = "already"  # the same event, or the same word on the same prediction, is there already
     DIFFERENT = "different"  # another word came first and counts; this one is history
     CAPPED = "capped"  # its user, or its prediction, has had enough; nothing was written
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A vote with its place in the order of arrival."""
-
-    seq: int
-    vote: Vote
 
 
 def event_id(prediction: str, *said: object) -> str:
@@ -197,23 +186,6 @@ def events_since(path: Path, seq: int = 0, *, limit: int = 10_000) -> list[tuple
         return [(row[0], _event(row[1:])) for row in db.execute(query, (seq, limit))]
 
 
-def votes_since(path: Path, seq: int = 0, *, limit: int = 10_000) -> list[Stored]:
-    """Up to `limit` votes that arrived after `seq`, oldest first; none where there is no database yet."""
-    if not path.exists():
-        return []
-    query = f"SELECT seq, {_COLUMNS} FROM votes WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 (as above)
-    with closing(_open_to_read(path)) as db:
-        return [Stored(row[0], _vote(row[1:])) for row in db.execute(query, (seq, limit))]
-
-
-def all_votes(path: Path) -> Iterator[Vote]:
-    """All votes that count, in the order of arrival; none where there is no database yet."""
-    seq = 0
-    while stored := votes_since(path, seq):
-        yield from (item.vote for item in stored)
-        seq = stored[-1].seq
-
-
 def count_votes(path: Path, *, since: float = 0.0) -> int | None:
     """How many arrived after that moment; None where there is no database to count in."""
     if not path.exists():
@@ -222,30 +194,8 @@ def count_votes(path: Path, *, since: float = 0.0) -> int | None:
         return int(db.execute("SELECT count(*) FROM votes WHERE t > ?", (since,)).fetchone()[0])
 
 
-def later_words(path: Path) -> list[tuple[str, float, bool | None, str, str]]:
-    """The history beside the votes: (prediction, t, good, correction, user), oldest first."""
-    if not path.exists():
-        return []
-    query = "SELECT prediction, t, good, correction, user FROM corrections ORDER BY seq"
-    with closing(_open_to_read(path)) as db:
-        return [(p, t, None if good is None else bool(good), c, u) for p, t, good, c, u in db.execute(query)]
-
-
 def _open_to_read(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
-
-
-def _vote(row: _Row) -> Vote:
-    prediction, release, predicted_at, t, good, correction, user = row
-    return Vote(
-        prediction=prediction,
-        release=ReleaseId.parse(release),
-        predicted_at=predicted_at,
-        t=t,
-        good=None if good is None else bool(good),
-        correction=correction,
-        user=user,
-    )
 
 
 def _event(row: tuple[str, str, str, str, float, float, str, float | None, str, str]) -> Event:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,10 @@ import pytest
 
 from coalmine.feedback import token
 from coalmine.feedback.events import Refusal, read_event
-from coalmine.feedback.store import all_votes, events_since, later_words
-from coalmine.records import Kind
+from coalmine.feedback.store import events_since
+from coalmine.judge.sources import Label, Position
+from coalmine.judge.sources.feedback import Votes
+from coalmine.records import Event, Kind
 
 RELEASE = "m2-abcdef1"
 SHOP = "https://shop.example"
@@ -35,6 +37,19 @@ class Api:
 
     def post(self, **body: object) -> httpx.Response:
         return httpx.post(f"{self.url}/feedback", json=body)
+
+    def so_far(self) -> Position | None:
+        """How far a judge that has read all votes has come."""
+        return Votes(self.database).read(None).position
+
+    def votes(self, since: Position | None) -> Sequence[Label]:
+        """What the judge counts of those that came since."""
+        return Votes(self.database).read(since).items
+
+    def events(self, signed: str) -> list[Event]:
+        """What the lake gets of a prediction."""
+        prediction = signed.partition(".")[0]
+        return [event for _, event in events_since(self.database) if event.prediction == prediction]
 
 
 def start(folder: Path) -> Api:
@@ -67,24 +82,24 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 def test_a_vote_is_taken_once_and_repeating_it_does_no_harm(api: Api) -> None:
-    signed = api.token()
+    signed, before = api.token(), api.so_far()
     first = api.post(prediction_id=signed, thumb="up")
     again = api.post(prediction_id=signed, thumb="up")
     other = api.post(prediction_id=signed, thumb="down")
     assert (first.status_code, first.json()["already"]) == (200, False)
     assert (again.status_code, again.json()["already"]) == (200, True)
     assert (other.status_code, other.json()["error"][:12]) == (409, "another vote")
-    votes = [vote for vote in all_votes(api.database) if vote.prediction == signed.split(".")[0]]
-    assert [vote.good for vote in votes] == [True]
-    assert votes[0].predicted_at == token.predicted_at(votes[0].prediction)
-    assert signed.split(".")[0] in [word[0] for word in later_words(api.database)]
+    made = token.predicted_at(signed.split(".")[0])
+    assert [(vote.good, vote.predicted_at) for vote in api.votes(before)] == [(True, made)]
+    assert [event.value for event in api.events(signed)] == [1.0, 0.0]
 
 
 def test_a_correction_alone_is_a_vote_without_a_thumb(api: Api) -> None:
-    signed = api.token()
+    signed, before = api.token(), api.so_far()
     assert api.post(prediction_id=signed, correction="positive", user="ann").status_code == 200
-    vote = list(all_votes(api.database))[-1]
-    assert (vote.good, vote.correction, vote.user) == (None, "positive", "ann")
+    assert api.votes(before) == ()
+    (event,) = api.events(signed)
+    assert (event.kind, event.value, event.correction, event.user) == (Kind.CORRECTION, None, "positive", "ann")
 
 
 def test_a_user_above_the_cap_gets_429(api: Api) -> None:
@@ -108,13 +123,11 @@ def test_what_people_do_is_taken_as_well_as_what_they_say(
     api: Api, said: dict[str, object], kind: Kind, value: float | None
 ) -> None:
     """Each kind is an event, and none of these is a vote for the judge."""
-    signed = api.token("acme")
+    signed, before = api.token("acme"), api.so_far()
     assert api.post(prediction_id=signed, **said).json()["already"] is False
     assert api.post(prediction_id=signed, **said).json()["already"] is True
-    mine = [event for _, event in events_since(api.database) if event.prediction == signed.split(".")[0]]
-    assert [(event.kind, event.value, event.tenant) for event in mine] == [(kind, value, "acme")]
-    votes = [vote for vote in all_votes(api.database) if vote.prediction == signed.split(".")[0]]
-    assert [vote.good for vote in votes] in ([], [None])
+    assert [(event.kind, event.value, event.tenant) for event in api.events(signed)] == [(kind, value, "acme")]
+    assert api.votes(before) == ()
 
 
 def test_an_event_id_makes_a_repetition_the_same_event(api: Api) -> None:
@@ -130,13 +143,13 @@ def test_an_event_id_makes_a_repetition_the_same_event(api: Api) -> None:
 
 
 def test_a_thumb_after_a_correction_is_the_vote_that_counts(api: Api) -> None:
-    """And the correction stays with it; sent again, both are there already."""
-    signed = api.token()
+    """And the correction stays beside it; sent again, both are there already."""
+    signed, before = api.token(), api.so_far()
     for said in ({"correction": "negative"}, {"thumb": "down"}):
         assert api.post(prediction_id=signed, **said).status_code == 200
         assert api.post(prediction_id=signed, **said).json()["already"] is True
-    votes = [vote for vote in all_votes(api.database) if vote.prediction == signed.split(".")[0]]
-    assert [(vote.good, vote.correction) for vote in votes] == [(False, "negative")]
+    assert [vote.good for vote in api.votes(before)] == [False]
+    assert [(event.value, event.correction) for event in api.events(signed)] == [(None, "negative"), (0.0, "")]
 
 
 def test_a_token_is_of_one_tenant(api: Api) -> None:
@@ -252,5 +265,6 @@ def killed(folder: Path, *, after: int) -> None:
     running.process.wait()
     for thread in threads:
         thread.join()
-    assert set(acknowledged) <= {item.prediction for item in all_votes(running.database)}
-    assert set(acknowledged) <= {event.prediction for _, event in events_since(running.database, limit=1_000_000)}
+    events = [event for _, event in events_since(running.database, limit=1_000_000)]
+    assert set(acknowledged) <= {event.prediction for event in events}
+    assert len(running.votes({"seq": 0})) == len(events)  # both of a transaction, or neither

@@ -5,7 +5,12 @@ import os
 import time
 from pathlib import Path
 
-from coalmine.feedback.capture import Prediction, PredictionLog, read_predictions
+import polars as pl
+from polars.testing import assert_frame_equal
+
+from coalmine.feedback import ingest
+from coalmine.feedback.capture import Prediction, PredictionLog
+from coalmine.feedback.tables import PREDICTIONS, frame
 from coalmine.records import ReleaseId
 
 RELEASE = ReleaseId(2, "abcdef1")
@@ -18,13 +23,22 @@ def a_prediction(number: int) -> Prediction:
     return Prediction(str(number), 1.5, str(RELEASE), 2, digest, text, output, 3.25)
 
 
+def read(folder: Path) -> pl.DataFrame:
+    """The logs as the lake takes them."""
+    return ingest.predictions(folder)({})[0]
+
+
+def ids(folder: Path) -> list[str]:
+    return read(folder)["id"].to_list()
+
+
 def test_what_is_put_is_read_back_whole(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, RELEASE)
     rows = [a_prediction(number) for number in range(500)]
     for row in rows:
         log.put(row)
     log.close()
-    assert list(read_predictions(tmp_path)) == rows
+    assert_frame_equal(read(tmp_path), frame(PREDICTIONS, [ingest.prediction_row(row) for row in rows]))
     assert log.path.name == f"{RELEASE}-{os.getpid()}.jsonl"
     assert log.dropped == 0
 
@@ -33,9 +47,9 @@ def test_rows_get_to_disk_without_a_close(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, RELEASE)
     log.put(a_prediction(1))
     end = time.monotonic() + 30
-    while not list(read_predictions(tmp_path)) and time.monotonic() < end:
+    while not ids(tmp_path) and time.monotonic() < end:
         time.sleep(0.02)
-    assert [row.id for row in read_predictions(tmp_path)] == ["1"]
+    assert ids(tmp_path) == ["1"]
     log.close()
 
 
@@ -44,16 +58,16 @@ def test_a_full_buffer_drops_and_counts(tmp_path: Path) -> None:
     log.put(a_prediction(1))
     log.close()
     assert log.dropped == 1
-    assert list(read_predictions(tmp_path)) == []
+    assert ids(tmp_path) == []
 
 
 def test_texts_are_left_out_where_the_policy_says_so(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, RELEASE, keep_input=False)
     log.put(a_prediction(1))
     log.close()
-    row = next(read_predictions(tmp_path))
-    assert row.input is None
-    assert row.features_digest == a_prediction(1).features_digest
+    kept = read(tmp_path)
+    assert kept["input"].to_list() == [None]
+    assert kept["features_digest"].to_list() == [a_prediction(1).features_digest]
 
 
 def test_a_half_line_of_a_crash_costs_that_line_only(tmp_path: Path) -> None:
@@ -64,12 +78,12 @@ def test_a_half_line_of_a_crash_costs_that_line_only(tmp_path: Path) -> None:
     log.close()
     whole = log.path.read_bytes()
     log.path.write_bytes(whole[:-20])
-    assert [row.id for row in read_predictions(tmp_path)] == ["1"]
+    assert ids(tmp_path) == ["1"]
     again = PredictionLog(tmp_path, RELEASE)
     again.put(a_prediction(3))
     again.close()
-    assert [row.id for row in read_predictions(tmp_path)] == ["1", "3"]
+    assert ids(tmp_path) == ["1", "3"]
 
 
 def test_no_folder_is_no_predictions(tmp_path: Path) -> None:
-    assert list(read_predictions(tmp_path / "none")) == []
+    assert ids(tmp_path / "none") == []

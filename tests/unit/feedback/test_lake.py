@@ -15,7 +15,8 @@ from coalmine.feedback import snapshots, upkeep
 from coalmine.feedback.erasure import erase
 from coalmine.feedback.exchange import take_file, write_file
 from coalmine.feedback.lake import Lake
-from coalmine.feedback.store import FeedbackStore, all_votes
+from coalmine.feedback.store import FeedbackStore
+from coalmine.judge.sources.feedback import Votes
 from coalmine.records import Kind, Query
 from coalmine.settings import Settings
 from unit.feedback.filled import a_prediction, an_event, log, say, settings_in
@@ -194,7 +195,7 @@ def test_a_persons_data_is_erased_from_rows_old_versions_logs_and_votes(settings
     assert lake.ingest().predictions == 0
     with closing(sqlite3.connect(settings.feedback_database)) as db:
         assert db.execute("SELECT seq, good, user FROM votes ORDER BY seq").fetchall() == [(1, None, ""), (2, 1, "bob")]
-    assert [vote.user for vote in all_votes(settings.feedback_database)] == ["", "bob"]
+    assert [label.user for label in Votes(settings.feedback_database).read({"seq": 0}).items] == ["bob"]
     assert erase(lake, user="ann-of-acme").predictions == 0
     assert all(finding.ok for finding in upkeep.check(lake))
 

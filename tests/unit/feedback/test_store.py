@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from coalmine.feedback.store import Added, FeedbackStore, all_votes, later_words, votes_since
+from coalmine.feedback.store import Added, FeedbackStore, event_of, events_since
 from coalmine.feedback.token import mint
+from coalmine.judge.sources import Label
+from coalmine.judge.sources.feedback import Votes
 from coalmine.records import ReleaseId, Vote
 
 RELEASE = ReleaseId(2, "abcdef1")
@@ -17,8 +20,14 @@ def a_vote(*, good: bool | None = True, correction: str = "", user: str = "", t:
     return Vote(mint(), RELEASE, 990.0, t, good, correction=correction, user=user)
 
 
+def label(vote: Vote) -> Label:
+    """The vote as the judge counts it."""
+    return Label(str(vote.release), vote.predicted_at, vote.t, good=bool(vote.good), user=vote.user)
+
+
 def test_the_first_vote_counts_and_later_words_are_history(tmp_path: Path) -> None:
-    store = FeedbackStore(tmp_path / "feedback.db")
+    path = tmp_path / "feedback.db"
+    store = FeedbackStore(path)
     first = a_vote(good=True)
     other = dataclasses.replace(first, good=False, correction="negative", t=1001.0)
     assert [store.add(first), store.add(first), store.add(other), store.add(other)] == [
@@ -28,8 +37,11 @@ def test_the_first_vote_counts_and_later_words_are_history(tmp_path: Path) -> No
         Added.DIFFERENT,
     ]
     store.close()
-    assert list(all_votes(tmp_path / "feedback.db")) == [first]
-    assert later_words(tmp_path / "feedback.db") == [(first.prediction, 1001.0, False, "negative", "")]
+    assert Votes(path).read({"seq": 0}).items == (label(first),)
+    assert [(event.t, event.value, event.correction) for _, event in events_since(path)] == [
+        (1000.0, 1.0, ""),
+        (1001.0, 0.0, "negative"),
+    ]
 
 
 def test_a_batch_with_the_same_prediction_twice_counts_it_once(tmp_path: Path) -> None:
@@ -49,18 +61,38 @@ def test_a_named_user_is_capped_by_the_hour_and_a_nameless_one_is_not(tmp_path: 
     store.close()
 
 
-def test_readers_go_on_after_the_last_vote_they_saw(tmp_path: Path) -> None:
+def test_the_judge_and_the_lake_read_on_after_the_last_word_they_saw(tmp_path: Path) -> None:
+    """Before there is a file there is nothing to read; a correction alone is an event, and no vote for the judge."""
     path = tmp_path / "feedback.db"
-    assert votes_since(path) == []
+    judge = Votes(path)
+    assert (judge.read(None).items, events_since(path)) == ((), [])
+    start = judge.read(None).position
     store = FeedbackStore(path)
     votes = [a_vote(good=None, correction="positive"), a_vote(good=False), a_vote()]
     store.add_all(votes[:2])
-    seen = votes_since(path)
-    assert [stored.vote for stored in seen] == votes[:2]
+    counted, told = judge.read(start), events_since(path)
+    assert counted.items == (label(votes[1]),)
+    assert [event for _, event in told] == [event_of(vote) for vote in votes[:2]]
     store.add(votes[2])
-    assert [stored.vote for stored in votes_since(path, seen[-1].seq)] == votes[2:]
-    assert len(votes_since(path, limit=1)) == 1
+    assert judge.read(counted.position).items == (label(votes[2]),)
+    assert [event for _, event in events_since(path, told[-1][0])] == [event_of(votes[2])]
+    assert len(events_since(path, limit=1)) == 1
     store.close()
+
+
+def test_a_thumb_after_a_correction_comes_anew_and_keeps_what_was_corrected(tmp_path: Path) -> None:
+    """The judge, which is past the correction's row, counts the thumb."""
+    path = tmp_path / "feedback.db"
+    store = FeedbackStore(path)
+    said = a_vote(good=None, correction="negative")
+    thumb = dataclasses.replace(said, good=False, correction="", t=1001.0)
+    store.add(said)
+    before = Votes(path).read({"seq": 0})
+    assert store.add(thumb) is Added.STORED
+    store.close()
+    assert (before.items, Votes(path).read(before.position).items) == ((), (label(thumb),))
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT seq, good, correction FROM votes").fetchall() == [(2, 0, "negative")]
 
 
 def test_the_table_is_as_the_judge_reads_it(tmp_path: Path) -> None:
@@ -86,6 +118,7 @@ def test_a_failed_transaction_writes_nothing_and_the_store_goes_on(tmp_path: Pat
     broken = dataclasses.replace(a_vote(), user=object())  # type: ignore[arg-type]  # what SQLite cannot bind
     with pytest.raises(sqlite3.Error):
         store.add_all([a_vote(), broken])
-    assert list(all_votes(tmp_path / "feedback.db")) == []
+    assert Votes(tmp_path / "feedback.db").read({"seq": 0}).items == ()
+    assert events_since(tmp_path / "feedback.db") == []
     assert store.add(a_vote()) is Added.STORED
     store.close()

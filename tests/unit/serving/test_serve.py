@@ -14,8 +14,7 @@ import httpx
 import pytest
 
 from coalmine.errors import BadInput
-from coalmine.feedback import token
-from coalmine.feedback.capture import read_predictions
+from coalmine.feedback import ingest, token
 from coalmine.release import serve
 
 pytestmark = pytest.mark.slow  # each starts BentoML: 3 to 6 s
@@ -48,10 +47,10 @@ def test_an_arm_answers_with_a_signed_id_and_the_headers_that_the_edge_logs(arm:
     # The prediction log is whole after a clean end.
     one.process.send_signal(signal.SIGTERM)
     assert one.process.wait(20) == 0
-    logged = {row.id: row for row in read_predictions(one.predictions)}
+    logged = {row["id"]: row for row in ingest.predictions(one.predictions)({})[0].to_dicts()}
     assert len(logged) == 3
-    assert logged[signed.prediction].input == "a lovely day"
-    assert logged[signed.prediction].output["label"] == "positive"
+    assert logged[signed.prediction]["input"] == "a lovely day"
+    assert logged[signed.prediction]["label"] == "positive"
 
 
 @pytest.mark.parametrize(
