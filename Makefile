@@ -95,6 +95,9 @@ locks: $(VENV)/dev.stamp ## resolve anew within pyproject's bounds
 	  --extra local -c locks/dev.txt pyproject.toml -o locks/local.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --upgrade --group airflow -o locks/airflow.txt
+	cp locks/airflow.txt locks/airflow-cluster.txt # as preferences: FAB wants an older python-dateutil
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --group airflow-cluster -o locks/airflow-cluster.txt
 	for part in cluster serving tracking; do $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --extra $$part -c locks/dev.txt pyproject.toml -o locks/$$part.txt || exit 1; done
 

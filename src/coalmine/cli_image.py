@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 image_app = typer.Typer(help="A release as an image: built, pushed, listed, signed.", no_args_is_help=True)
 
-Wanted = Annotated[str, typer.Argument(help="a release id, a version's number, `latest`; or coalmine, mlflow, nginx")]
+_WANTED = "a release id, a version's number, `latest`; or coalmine, steps, airflow, mlflow, nginx"
+Wanted = Annotated[str, typer.Argument(help=_WANTED)]
 With = Annotated[str, typer.Option("--with", help="buildah, podman or docker; default: the first that is installed")]
 Insecure = Annotated[
     bool, typer.Option("--insecure-registry", help="the registry has no certificate that is trusted: for trials only")

@@ -29,8 +29,14 @@ from coalmine.steps.package import refuse_dirty
 from coalmine.steps.tracking import head
 
 # What a cluster runs besides models, each with its lock: built from the project's own clean tree.
-OWN = {"coalmine": "locks/cluster.txt", "steps": "locks/local.txt", "mlflow": "locks/tracking.txt", "nginx": ""}
-_BASES = {"serving": "PYTHON", "coalmine": "PYTHON", "mlflow": "PYTHON", "nginx": "DEBIAN"}
+OWN = {
+    "coalmine": "locks/cluster.txt",
+    "steps": "locks/local.txt",
+    "airflow": "locks/airflow-cluster.txt",
+    "mlflow": "locks/tracking.txt",
+    "nginx": "",
+}
+_BASES = {"serving": "PYTHON", "coalmine": "PYTHON", "airflow": "PYTHON", "mlflow": "PYTHON", "nginx": "DEBIAN"}
 _SHORT = 12  # characters of the commit in the tag of an own image
 
 

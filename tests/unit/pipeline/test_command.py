@@ -25,7 +25,7 @@ def test_the_cluster_has_the_airflow_that_one_machine_runs() -> None:
     (locked,) = re.findall(r"^apache-airflow==(\S+)", (ROOT / "locks" / "airflow.txt").read_text(), flags=re.MULTILINE)
     told = yaml.safe_load((ROOT / "gitops" / "platform" / "airflow" / "airflow.yaml").read_text())
     values = told["spec"]["source"]["helm"]["valuesObject"]
-    assert (values["airflowVersion"], values["defaultAirflowTag"]) == (locked, locked)
+    assert values["airflowVersion"] == locked
 
 
 def test_schedulers_call_the_steps_that_there_are() -> None:
