@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from coalmine.errors import BadInput
-from coalmine.steps.train import look_early
+from coalmine.steps.train import digest, look_early
 from coalmine.steps.workload import Row, Task, sibling
 from unit.sentiment.digests import ROOT, rows
 
@@ -52,6 +54,38 @@ def test_calibration_moves_scores_and_keeps_the_order(training: Any) -> None:
     warm = training.fit(rows(), seed=0, options=training.Options(calibrate="temperature")).predict_proba(texts)[:, 1]
     assert list(plain.argsort()) == list(warm.argsort())
     assert abs(plain - warm).max() > 0.001
+
+
+def with_thumbs() -> list[Row]:
+    """Domains that are off in opposite ways: clear tweets, and a twelfth as many thumbs that a coin has thrown."""
+    dice, asked = random.Random(7), rows()[::12]
+    return [
+        *rows(),
+        *(
+            dataclasses.replace(row, label=dice.randrange(2), domain="feedback", entity=f"f/{number}")
+            for number, row in enumerate(asked)
+        ),
+    ]
+
+
+@pytest.mark.parametrize("way", ["sigmoid", "temperature"])
+def test_calibration_that_harms_a_domain_is_left_out_and_said(training: Any, way: str) -> None:
+    """Most rows are tweets, which it would set right: pooled, it lowers the log loss; thumbs would pay for it."""
+    given = with_thumbs()
+    plain = training.fit(given, seed=0, options=training.Options())
+    with pytest.warns(UserWarning, match=rf"no calibration by {way}: .* log loss of feedback from 0\.\d+ to"):
+        kept = training.fit(given, seed=0, options=training.Options(calibrate=way))
+    assert digest(kept) == digest(plain)
+    with pytest.warns(UserWarning, match="no calibration"):
+        gone_on = training.refit(plain, given, seed=0, options=training.Options(calibrate=way))
+    assert hasattr(gone_on.named_steps["classifier"], "coef_")
+    inner, matrix = (
+        training.classifier(4.0, seed=0),
+        plain.named_steps["features"].transform([row.text for row in given]),
+    )
+    lost = training.losses(inner, matrix, given, way)
+    pooled = [sum(row.weight * lost[row.domain][at] for row in given) for at in (0, 1)]
+    assert pooled[1] < pooled[0]
 
 
 def test_going_on_keeps_the_features_and_moves_the_coefficients(training: Any) -> None:
