@@ -28,7 +28,7 @@ ENVIRONMENT = "COALMINE_PREDICTIONS"
 FLUSH_SECONDS = 0.2
 LARGEST_FILE = 64 << 20
 _WRITTEN = Counter("coalmine_predictions_logged", "Predictions written to the log")
-_DROPPED = Counter("coalmine_predictions_dropped", "Predictions that the log lacks: its buffer or the disk was full")
+_DROPPED = Counter("coalmine_predictions_dropped", "Predictions that the log lacks: no room, or JSON cannot say them")
 
 
 @dataclass(slots=True)  # not frozen: that would triple what it costs to make one, once a prediction
@@ -63,7 +63,7 @@ class PredictionLog:
         """`keep_input=False` leaves texts out (a policy of privacy); the digest stays. `largest`: bytes of one file."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{release}-{os.getpid()}.jsonl"
-        self.dropped = 0  # lines that were not written: the buffer was full, or the disk
+        self.dropped = 0  # lines that were not written: no room in the buffer or on the disk, or no JSON for them
         self._keep_input = keep_input
         self._buffer: deque[Prediction] = deque()
         self._most = buffer
@@ -94,13 +94,16 @@ class PredictionLog:
         taken = [self._buffer.popleft() for _ in range(len(self._buffer))]
         if not taken:
             return
+        lines = [line for line in map(_line, taken) if line]
+        if len(lines) < len(taken):
+            self._lost(len(taken) - len(lines))
         try:
-            self._file.write(b"".join(map(_line, taken)))
-            _WRITTEN.inc(len(taken))
+            self._file.write(b"".join(lines))
+            _WRITTEN.inc(len(lines))
             if self._file.tell() > self._largest:
                 self._rotate()
         except OSError:  # a full disk must not stop answers; the counter says that rows are missing
-            self._lost(len(taken))
+            self._lost(len(lines))
 
     def _lost(self, rows: int) -> None:
         self.dropped += rows
@@ -114,10 +117,15 @@ class PredictionLog:
 
 
 def _line(prediction: Prediction) -> bytes:
+    """Empty where JSON cannot say the answer at all: a model of a user's own may put anything into it."""
     try:
-        return orjson.dumps(prediction, option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(prediction, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:  # half a surrogate pair, a number above 64 bits: what JSON in UTF-8 cannot say, escapes can
+        pass
+    try:
         return json.dumps(asdict(prediction), separators=(",", ":")).encode() + b"\n"
+    except (TypeError, ValueError, RecursionError):
+        return b""
 
 
 def _open_whole(path: Path) -> BinaryIO:

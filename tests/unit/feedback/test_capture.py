@@ -3,8 +3,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from polars.testing import assert_frame_equal
 
@@ -87,3 +89,15 @@ def test_a_half_line_of_a_crash_costs_that_line_only(tmp_path: Path) -> None:
 
 def test_no_folder_is_no_predictions(tmp_path: Path) -> None:
     assert ids(tmp_path / "none") == []
+
+
+def test_an_answer_with_numpys_numbers_is_logged_and_one_beyond_json_costs_itself_alone(tmp_path: Path) -> None:
+    """A model of a user's own may answer with anything; the log goes on."""
+    log = PredictionLog(tmp_path, RELEASE)
+    answers: list[dict[str, object]] = [{"score": np.float32(0.5), "ranks": np.arange(3)}, {"score": object()}, {}]
+    for number, output in enumerate(answers):
+        log.put(replace(a_prediction(number), output=output))
+    log.close()
+    assert sorted(ids(tmp_path)) == ["0", "2"]
+    assert log.dropped == 1
+    assert b'"ranks":[0,1,2]' in log.path.read_bytes()
