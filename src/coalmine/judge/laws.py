@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from coalmine.records import Poll
 
 Outcomes = NDArray[np.int64]
 _Counts = tuple[int, int, int, int]
-_Key = tuple[str, float, float]  # a law, and the two odds ratios that fix the points
+_Pair = tuple[float, float]  # the two odds ratios of a metric's margins: they fix the last two points
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,35 +37,56 @@ class Learned:
 
 
 def learn(looks: dict[str, list[Poll]], policy: Policy, *, before: dict[str, Outcomes]) -> dict[str, Learned]:
-    """The factors of all polls of one look, by metric, in one pass over all that share a law and a prior.
+    """The factors of all polls of one look, by metric, in one pass over all that share a law: at the points of every
+    metric's prior, of which each then takes its own.
 
     `before` (J, S, 4) by metric: the counts that were known before.
     """
-    asked: dict[_Key, list[_Counts]] = {}
+    asked: dict[str, list[_Counts]] = {}
+    pairs: dict[str, dict[_Pair, None]] = {}
     places: dict[str, slice] = {}
     for name, polls in looks.items():
         rules = policy.metrics[name]
         if not isinstance(rules, Score):
-            mine = asked.setdefault(_key(rules), [])
+            mine = asked.setdefault(_law(rules), [])
+            pairs.setdefault(_law(rules), {})[_pair(rules)] = None
             begin = len(mine)
             mine += _asked(polls, rules)
             places[name] = slice(begin, len(mine))
-    counts = {key: np.array(mine, dtype=np.int64) for key, mine in asked.items()}
-    rows = {key: log_pmf(mine, law=key[0], points=evidence.priors(*key[1:]).points) for key, mine in counts.items()}
+    counts = {law: np.array(mine, dtype=np.int64) for law, mine in asked.items()}
+    rows = {law: log_pmf(mine, law=law, points=_points(tuple(pairs[law]))) for law, mine in counts.items()}
     learned = {}
     for name, polls in looks.items():
         rules = policy.metrics[name]
         if isinstance(rules, Score):
             learned[name] = _scored(polls, before[name])
         else:
-            key, place = _key(rules), places[name]
-            learned[name] = _dealt(polls, rules, counts[key][place], rows[key][place])
+            law, place = _law(rules), places[name]
+            own = _own_points(rows[law][place], list(pairs[law]).index(_pair(rules)))
+            learned[name] = _dealt(polls, rules, counts[law][place], own)
     return learned
 
 
-def _key(rules: MetricRules) -> _Key:
-    law = "events" if isinstance(rules, Counts | Paired) else "none" if isinstance(rules, Resource) else "units"
-    return law, rules.odds_ratio_rollback, rules.odds_ratio_promote
+def _law(rules: MetricRules) -> str:
+    return "events" if isinstance(rules, Counts | Paired) else "none" if isinstance(rules, Resource) else "units"
+
+
+def _pair(rules: MetricRules) -> _Pair:
+    return rules.odds_ratio_rollback, rules.odds_ratio_promote
+
+
+@lru_cache(maxsize=256)
+def _points(pairs: tuple[_Pair, ...]) -> Floats:
+    """The grid, which all priors share, then the two points of each pair's own."""
+    return np.concatenate([evidence.GRID, *(evidence.priors(*pair).points[-2:] for pair in pairs)])
+
+
+def _own_points(rows: Floats, number: int) -> Floats:
+    """Of rows at the _points of several pairs those of the pair with this number: (n, POINTS)."""
+    if rows.shape[1] == evidence.POINTS:
+        return rows
+    begin = evidence.GRID.size + 2 * number
+    return np.concatenate([rows[:, : evidence.GRID.size], rows[:, begin : begin + 2]], axis=1)
 
 
 def is_alone(rules: MetricRules) -> bool:

@@ -123,9 +123,14 @@ def _summed(stack: NDArray[np.int64], low: NDArray[np.int64], spans: NDArray[np.
         [scaled @ powers.falling[: steps.size + 1], from_above @ powers.rising[: steps.size + 1]], axis=1
     )
     with np.errstate(divide="ignore"):  # of the deepest, which are done anew below
-        total = np.log(sums)[:, powers.order] + spans[:, None] * powers.above
+        total = np.log(sums)
+    if powers.order is not None:
+        total = total[:, powers.order]
     k = stack[:, 1] - low
-    found = (weights[rows, k] - peak[:, 0])[:, None] + k[:, None] * ln_psi - total
+    found = k[:, None] * ln_psi
+    found -= spans[:, None] * powers.above
+    found -= total
+    found += (weights[rows, k] - peak[:, 0])[:, None]
     # The law is log-concave: its least coefficient is at one of the ends.
     for row in np.flatnonzero(np.minimum(0.0, weights[rows, spans]) - peak[:, 0] < _DEEPEST):
         found[row] = _long(stack[row], int(low[row]), int(spans[row]), ln_psi)
@@ -135,12 +140,13 @@ def _summed(stack: NDArray[np.int64], low: NDArray[np.int64], spans: NDArray[np.
 @dataclass(frozen=True, slots=True)
 class _Powers:
     """psi^k where psi <= 1 and psi^-k where it is above, k = 0.._SHORT in rows; `order`: where each point's column is
-    when the second follow the first; `above`: ln psi where psi is above 1, else 0.
+    when the second follow the first, None where that is the points' own order; `above`: ln psi where psi is above 1,
+    else 0.
     """
 
     falling: Floats
     rising: Floats
-    order: NDArray[np.intp]
+    order: NDArray[np.intp] | None
     above: Floats
 
 
@@ -149,7 +155,7 @@ def _powers(ln_psi: bytes) -> _Powers:
     points = np.frombuffer(ln_psi)
     low = points <= 0
     k = np.arange(_SHORT + 1)[:, None]
-    order = np.argsort(np.argsort(~low, kind="stable"))
+    order = None if (np.diff(low.astype(np.int64)) <= 0).all() else np.argsort(np.argsort(~low, kind="stable"))
     return _Powers(np.exp(k * points[low]), np.exp(-k * points[~low]), order, np.where(low, 0.0, points))
 
 
