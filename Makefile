@@ -23,9 +23,9 @@ demo: $(VENV)/local.stamp ## the whole story on real data: four releases, one ma
 	@$(MAKE) --no-print-directory system PACKAGES=nginx
 	@$(BIN)/coalmine demo
 
-test: $(VENV)/dev.stamp ## lint, types, import contracts, and all tests but those of a cluster
+test: $(VENV)/dev.stamp ## lint, types, import contracts, all tests but most of a cluster
 	@$(MAKE) --no-print-directory system PACKAGES="nginx certbot chromium nodejs openssh-client postgresql prometheus shellcheck wrk"
-	@$(MAKE) --no-print-directory lint types contracts unit slow
+	@$(MAKE) --no-print-directory lint types contracts unit slow chain
 
 lint: $(VENV)/dev.stamp manifests ## the style of the code, and this repository's own manifests
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ of it. `look_ms` is the median over 200 looks, each as in the fastest of ten pas
 of these processors halves for seconds at a time, as `json.loads` beside each figure shows: it read 90,000 to 150,000
 lines a second in runs minutes apart.
 
-What binds 2,000 analyses is the number of calls of numpy, some 350 a look, not the length of the arrays.
+What binds 2,000 analyses is the number of calls of numpy in a look, not the length of the arrays.
 
 What binds a back-test is the number of polls and, at 10,000 requests a second, the parser. At 1,000 requests a second a
 poll holds some 450 lines, and to weigh it, a third of a millisecond, costs nearly as much as to read them. The
