@@ -152,9 +152,12 @@ def main() -> None:
         orders[name] = [Order(1000 + number, name) for number in range(DRIFTING)]
     orders["late"] = [Order(2000 + number, "reviews", after=500) for number in range(DRIFTING)]
     orders["part"] = [Order(3000 + number, "reviews", mixed=0.3) for number in range(DRIFTING)]
+    found: dict[str, list[Stream]] = {}
     with ProcessPoolExecutor() as pool:
         made = pool.map(run, [order for several in orders.values() for order in several])
-        found = {name: [next(made) for _ in several] for name, several in orders.items()}
+        for name, several in orders.items():
+            found[name] = [next(made) for _ in several]
+            sys.stderr.write(f"{name}: {len(several)} streams\n")
     false = sum(one.first > 0 for one in found["tweets"])
     lines = [*_head(len(_domains()["tweets"].labels)), *_false(false, HEALTHY)]
     lines += _soon([row for name in names for row in _rows(name, found[name])])

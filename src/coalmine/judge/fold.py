@@ -134,6 +134,10 @@ class _Added:
     trail: Floats
 
 
+# Each series' evidence against the baseline; that of each series of the trail; and the bands.
+_Found = tuple[Floats, Floats, NDArray[np.bool_]]
+
+
 def _add(metric: MetricState, learned: Learned, *, steps: tuple[int, ...]) -> _Added:
     at = [steps.index(step) for step in learned.steps]
     rows, counts = _grown(metric.rows, max(at) + 1), _grown(metric.counts, max(at) + 1)
@@ -152,47 +156,56 @@ def _grown(array: NDArray[_Number], steps: int) -> NDArray[_Number]:
 
 
 def _weighed(state: State, added: dict[str, _Added], policy: Policy) -> dict[str, MetricState]:
-    """With the evidence and the bands of all that was learned. Metrics that are weighed alike are so in one pass: what
-    a look costs is the number of calls, not the length of the arrays.
-    """
-    against, asked, kept = {}, {}, {}
+    """With the evidence and the bands of all that was learned."""
+    found: dict[str, _Found] = {}
     for names in _alike(added, policy):
-        rules, margins = policy.metrics[names[0]], policy.margins(names[0])
-        news = [added[name] for name in names]
-        arrays = [new.rows for new in news] + [new.trail for new in news]
-        rows = np.concatenate([series.beyond(array, margins, rules=rules) for array in arrays], axis=1)
-        found = series.compared(rows, margins, rules=rules, steps=state.steps)
-        bands = np.concatenate([state.metrics[name].kept for name in names])
-        totals = np.concatenate([new.rows.sum(axis=0) for new in news])
-        bands = series.narrowed(bands, totals, margins, rules=rules)
-        begin, behind = 0, len(bands)
-        for name, new in zip(names, news, strict=True):
-            mine = slice(begin, begin := begin + new.rows.shape[1])
-            against[name], kept[name] = found[mine], bands[mine]
-            asked[name] = found[behind : (behind := behind + new.trail.shape[1])]
-    rated = [name for name in added if series.has_rates(policy.metrics[name])]
-    rates: dict[str, NDArray[np.bool_]] = {}
-    if rated:
-        known = np.array([state.metrics[name].kept_rates for name in rated])
-        every = np.array([added[name].counts[:, 0].sum(axis=0) for name in rated])
-        rates = dict(zip(rated, series.narrowed_rates(known, every, policy.alpha), strict=True))
-    lines, metrics = _lines(policy), {}
+        found |= _found(names, state, added, policy)
+    rates, lines, metrics = _rates(state, added, policy), _lines(policy), {}
     for name, new in added.items():
         before, rules, margins = state.metrics[name], policy.metrics[name], policy.margins(name)
+        against, asked, kept = found[name]
         metrics[name] = MetricState(
             rows=new.rows,
             counts=new.counts,
-            kept=kept[name],
+            kept=kept,
             kept_rates=rates.get(name, before.kept_rates),
-            against=against[name],
-            log_e=series.log_e_rollback(against[name], new.counts, margins, rules=rules, steps=state.steps),
-            log_boost=_boosted(name, new, asked[name], state, policy, line=lines.get(name, math.inf)),
+            against=against,
+            log_e=series.log_e_rollback(against, new.counts, margins, rules=rules, steps=state.steps),
+            log_boost=_boosted(name, new, asked, state, policy, line=lines.get(name, math.inf)),
             log_e_bake=before.log_e_bake,
             polls=before.polls + 1,
             t=max(before.t, new.learned.t),
             baked=before.baked,
         )
     return metrics
+
+
+def _found(names: list[str], state: State, added: dict[str, _Added], policy: Policy) -> dict[str, _Found]:
+    """Of metrics that are weighed alike, in one pass: what a look costs is the number of calls, not the length of the
+    arrays.
+    """
+    rules, margins = policy.metrics[names[0]], policy.margins(names[0])
+    news = [added[name] for name in names]
+    arrays = [new.rows for new in news] + [new.trail for new in news]
+    rows = np.concatenate([series.beyond(array, margins, rules=rules) for array in arrays], axis=1)
+    against = series.compared(rows, margins, rules=rules, steps=state.steps)
+    kept = np.concatenate([state.metrics[name].kept for name in names])
+    kept = series.narrowed(kept, np.concatenate([new.rows.sum(axis=0) for new in news]), margins, rules=rules)
+    found, begin, behind = {}, 0, len(kept)
+    for name, new in zip(names, news, strict=True):
+        mine = slice(begin, begin := begin + new.rows.shape[1])
+        found[name] = (against[mine], against[behind : (behind := behind + new.trail.shape[1])], kept[mine])
+    return found
+
+
+def _rates(state: State, added: dict[str, _Added], policy: Policy) -> dict[str, NDArray[np.bool_]]:
+    """The bands of both rates of each metric that has such."""
+    names = [name for name in added if series.has_rates(policy.metrics[name])]
+    if not names:
+        return {}
+    kept = np.array([state.metrics[name].kept_rates for name in names])
+    totals = np.array([added[name].counts[:, 0].sum(axis=0) for name in names])
+    return dict(zip(names, series.narrowed_rates(kept, totals, policy.alpha), strict=True))
 
 
 def _lines(policy: Policy) -> dict[str, float]:
