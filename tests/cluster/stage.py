@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -186,14 +186,23 @@ class Stage:
     def champion(self) -> str:
         """The version that MLflow's alias `champion` names; `` for none."""
         url = f"{self.builder.tracking}/api/2.0/mlflow/registered-models/alias"
-        reply = httpx.get(url, params={"name": self.model, "alias": "champion"}, trust_env=False)
+        reply = _asked(url, {"name": self.model, "alias": "champion"})
         return str(reply.json()["model_version"]["version"]) if reply.status_code == 200 else ""
 
     def analyses(self) -> list[dict[str, Any]]:
         """The judge's analyses of this Canary, newest first."""
         url = f"http://{self.platform.address('judge', namespace=PLATFORM)}:8090/api/v1/analyses"
         given = {"namespace": self.model, "name": self.model}
-        return list(httpx.get(url, params=given, trust_env=False).raise_for_status().json())
+        return list(_asked(url, given).raise_for_status().json())
+
+
+def _asked(url: str, given: dict[str, str]) -> httpx.Response:
+    """The answer, once there is one: `kubectl port-forward`, through which MLflow is asked, ends now and then."""
+    for _ in range(30):
+        with suppress(httpx.TransportError):
+            return httpx.get(url, params=given, trust_env=False)
+        time.sleep(1.0)
+    return httpx.get(url, params=given, trust_env=False)
 
 
 def aged(moment: Moment, seconds: float) -> bool:
