@@ -115,7 +115,7 @@ def test_the_tolerated_rate_is_the_integral_it_claims_to_be(n: int, e: int) -> N
 
 def test_441_clean_requests_promote_at_one_percent() -> None:
     def evidence_of(n: int) -> float:
-        return evidence.log_e_noninferior(0.0, evidence.log_e_tolerated(n, 0, 0.01))
+        return evidence.log_e_noninferior(0.0, float(evidence.log_e_tolerated(n, 0, 0.01)))
 
     assert evidence_of(440) < math.log(20) <= evidence_of(441)
 
