@@ -114,7 +114,7 @@ def _add_all(state: State, polls: Sequence[Poll], policy: Policy) -> State:
     for poll in polls:
         looks.setdefault(poll.metric, []).append(poll)
     learned = learn(looks, policy, before={name: state.metrics[name].counts for name in looks})
-    added = {name: _add(state.metrics[name], mine, steps=state.steps) for name, mine in learned.items()}
+    added = {name: _add(name, state, mine, policy) for name, mine in learned.items()}
     return replace(state, metrics={**state.metrics, **_weighed(state, added, policy)})
 
 
@@ -138,10 +138,11 @@ class _Added:
 _Found = tuple[Floats, Floats, NDArray[np.bool_]]
 
 
-def _add(metric: MetricState, learned: Learned, *, steps: tuple[int, ...]) -> _Added:
-    at = [steps.index(step) for step in learned.steps]
+def _add(name: str, state: State, learned: Learned, policy: Policy) -> _Added:
+    metric, at = state.metrics[name], [state.steps.index(step) for step in learned.steps]
     rows, counts = _grown(metric.rows, max(at) + 1), _grown(metric.counts, max(at) + 1)
-    trail = series.trail(rows, learned, steps=steps)
+    rules, margins = policy.metrics[name], policy.margins(name)
+    trail = series.trail(rows, learned, margins, rules=rules, steps=state.steps)
     for step, place, row, mine in zip(at, learned.series, learned.rows, learned.counts, strict=True):
         rows[step, place] += row
         counts[step, place] += mine
@@ -186,8 +187,8 @@ def _found(names: list[str], state: State, added: dict[str, _Added], policy: Pol
     """
     rules, margins = policy.metrics[names[0]], policy.margins(names[0])
     news = [added[name] for name in names]
-    arrays = [new.rows for new in news] + [new.trail for new in news]
-    rows = np.concatenate([series.beyond(array, margins, rules=rules) for array in arrays], axis=1)
+    arrays = [series.beyond(new.rows, margins, rules=rules) for new in news] + [new.trail for new in news]
+    rows = np.concatenate(arrays, axis=1)
     against = series.compared(rows, margins, rules=rules, steps=state.steps)
     kept = np.concatenate([state.metrics[name].kept for name in names])
     kept = series.narrowed(kept, np.concatenate([new.rows.sum(axis=0) for new in news]), margins, rules=rules)

@@ -116,18 +116,22 @@ def _resource(counts: NDArray[np.int64], rules: Resource, *, steps: tuple[int, .
     return evidence.log_mean(np.array(logs))
 
 
-def trail(rows: Floats, learned: Learned, *, steps: tuple[int, ...]) -> Floats:
+def trail(rows: Floats, learned: Learned, margins: Margins, *, rules: MetricRules, steps: tuple[int, ...]) -> Floats:
     """What `boost` asks about, as series of their own: for each poll of a look the metric's series before it, and after
     it had all failures that may be the canary's been the canary's. `rows` (J, 1, width), from before the look, give
-    (J, 2n, width), the two in turn; none unless the metric is_alone.
+    (J, 2n, what of it is beyond), the two in turn; none unless the metric is_alone.
     """
+    rows = beyond(rows, margins, rules=rules)
     if learned.most is None:
         return rows[:, :0]
+    added, extreme = (beyond(each, margins, rules=rules) for each in (learned.rows, learned.most))
     found = np.repeat(rows, 2 * len(learned.steps), axis=1)
-    for number, (step, row, most) in enumerate(zip(learned.steps, learned.rows, learned.most, strict=True)):
+    now = rows[:, 0].copy()
+    for number, (step, row, most) in enumerate(zip(learned.steps, added, extreme, strict=True)):
         at = steps.index(step)
+        found[:, 2 * number] = found[:, 2 * number + 1] = now
         found[at, 2 * number + 1] += most
-        found[at, 2 * number + 2 :] += row
+        now[at] += row
     return found
 
 
@@ -135,8 +139,9 @@ def boost(
     rows: Floats, learned: Learned, number: int, margins: Margins, *,
     rules: MetricRules, steps: tuple[int, ...], before: float, line: float,
 ) -> float:  # fmt: skip
-    """ln of what the factor of the poll with this number is raised by (see evidence.overshoot). `rows` (J, 1, width)
-    and the evidence `before` do not hold the poll yet; `line` is a natural log. Asked only where `most` gets beyond it.
+    """ln of what the factor of the poll with this number is raised by (see evidence.overshoot). `rows` (J, 1, beyond),
+    of the trail, and the evidence `before` do not hold the poll yet; `line` is a natural log. Asked only where `most`
+    gets above it.
     """
     n_c, e_c, n_b, e_b = (int(value) for value in learned.counts[number])
     events, m = isinstance(rules, Counts | Paired), e_c + e_b
@@ -146,7 +151,7 @@ def boost(
     support = np.array([(n_c, k, n_b, m - k) for k in range(low, high + 1)], dtype=np.int64)
     law = log_pmf(support, law="events" if events else "units", points=prior(margins).points)
     null = law[:, -2] + (_log_choose(m) if events else 0.0)
-    stack = np.repeat(beyond(rows, margins, rules=rules), len(law), axis=1)
+    stack = np.repeat(rows, len(law), axis=1)
     stack[steps.index(learned.steps[number])] += beyond(law, margins, rules=rules)
     return evidence.log_boost(null, compared(stack, margins, rules=rules, steps=steps) - before, line - before)
 

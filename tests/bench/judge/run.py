@@ -25,10 +25,9 @@ SPEED = """Of one core, on two shared virtual ones; seconds and milliseconds are
 metrics, a latency with 14 edges among them, 100 + 900 requests, by `tests/bench/bench_judge_speed.py`. `log`: a
 back-test from an access log, in lines a second, by `tests/bench/bench_judge_log.py`; `log to evidence` is the whole
 of it. `look_ms` is the median over 200 looks, each as in the fastest of ten passes; all else is of one pass. The speed
-of these processors halves for seconds at a time, as `json.loads` beside each figure shows: it read 90,000 to 150,000
-lines a second in runs minutes apart.
+of these processors changes within seconds: `json.loads`, which is not ours, tells fast runs from slow ones.
 
-What binds 2,000 analyses is the number of calls of numpy in a look, not the length of the arrays.
+What binds 2,000 analyses is the looks (`judged_s`), not the store (`stored_s`).
 
 What binds a back-test is the number of polls and, at 10,000 requests a second, the parser. At 1,000 requests a second a
 poll holds some 450 lines, and to weigh it, a third of a millisecond, costs nearly as much as to read them. The
