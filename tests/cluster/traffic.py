@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import httpx
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from cluster.node.layout import BENCH_DOMAIN
 from cluster.platform import Platform
-from coalmine.local.traffic import CONNECTIONS, LONGEST, Crowd, Seen, Stats
+from coalmine.local import traffic
+from coalmine.local.traffic import LONGEST, Crowd, Seen, Stats
 from coalmine.steps.workload import sibling
 
 ROOT = Path(__file__).parents[2]
@@ -95,25 +97,25 @@ class Traffic:
             begun.set()
 
 
-def door(platform: Platform, model: str) -> httpx.AsyncClient:
-    """A client of the model's host name, which leads to the gateway's own address."""
-    name = f"{model}.{BENCH_DOMAIN}"
+def door(platform: Platform, model: str) -> aiohttp.ClientSession:
+    """A client by the model's host name, which leads to the gateway's address. The certificate must fit the name."""
     label = "gateway.envoyproxy.io/owning-gateway-name=coalmine"
-    found = platform.kubectl.within("envoy-gateway-system").items("service", "--selector", label)
-    trust = ssl.create_default_context(cafile=str(platform.authority.certificate))
-    limits = httpx.Limits(max_connections=4 * CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    way = _Way(str(found[0]["spec"]["clusterIP"]), trust, limits)
-    return httpx.AsyncClient(base_url=f"https://{name}", transport=way, timeout=LONGEST, trust_env=False)
+    [service] = platform.kubectl.within("envoy-gateway-system").items("service", "--selector", label)
+    way = _Way(str(service["spec"]["clusterIP"]))
+    return traffic.door(f"https://{model}.{BENCH_DOMAIN}", ca=platform.authority.certificate, resolver=way)
 
 
-class _Way(httpx.AsyncHTTPTransport):
-    """To one address, whatever the name: for names that no resolver here knows. The certificate must fit the name."""
+class _Way(AbstractResolver):
+    """To one address, whatever the name."""
 
-    def __init__(self, address: str, trust: ssl.SSLContext, limits: httpx.Limits) -> None:
-        super().__init__(verify=trust, limits=limits)
+    def __init__(self, address: str) -> None:
         self._address = address
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions = {**request.extensions, "sni_hostname": request.url.host}
-        request.url = request.url.copy_with(host=self._address)
-        return await super().handle_async_request(request)
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        del family  # the address is of one
+        return [ResolveResult(hostname=host, host=self._address, port=port, family=socket.AF_INET, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        """Nothing is held."""
