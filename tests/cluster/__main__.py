@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster import engines, fakenodes, images, packages
+from cluster import engines, fakenodes, images, packages, project_images
 from cluster import machine as bench
 from coalmine.errors import CoalmineError, Missing
 
@@ -84,6 +84,7 @@ def run_tests(
     install()
     build()
     make_images()
+    project_images.tidy()
     machine = bench.Machine()
     was_up = machine.status().up
     codes = [0] if chain else [subprocess.run([*line, str(ALONE)], check=False).returncode]

@@ -1,7 +1,6 @@
 """A clone of this repository with a packaged release, a registry and a pair of keys: what tests of images start from.
 
-buildah keeps its images in a store of the site's own, on overlayfs: with layers each step of a build is a mount there,
-where the bench's plain store would copy the whole tree.
+Images are built where all of the project's are: a layer of packages stays there until their lock changes.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from cluster import engines, images
+from cluster import engines, project_images
 from coalmine.records import Release, ReleaseId
 from coalmine.release.git import Repository
 from coalmine.release.ledger import Ledger
@@ -93,24 +92,6 @@ class Site:
         return done.stdout.strip()
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """buildah with a store of its own, and the bench's cosign and syft on the path."""
-    store = folder / "store"
-    storage, containers = folder / "storage.conf", folder / "containers.conf"
-    storage.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{store}/root"\nrunroot = "{store}/run"\n')
-    trust = "/etc/ssl/certs/ca-certificates.crt"  # a host that intercepts TLS has its own authority in it
-    containers.write_text(f'[containers]\nvolumes = ["{trust}:{trust}:ro"]\nenv = ["PIP_CERT={trust}"]\n')
-    tools = os.pathsep.join(str(engines.binary(name).parent) for name in ("cosign", "syft"))
-    return os.environ | {
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-        "CONTAINERS_STORAGE_CONF": str(storage),
-        "CONTAINERS_CONF": str(containers),
-        "BUILDAH_ISOLATION": "chroot",
-        "COSIGN_PASSWORD": "of the tests",
-        "GIT_CONFIG_GLOBAL": str(folder / "gitconfig"),
-    }
-
-
 def packaged(clone: Path, state: Path) -> ReleaseId:
     """What `package` makes, with a model fitted on six words in place of a training run."""
     sha = Repository(clone).run("rev-parse", "HEAD").strip()
@@ -148,8 +129,9 @@ def site(folder: Path) -> Iterator[Site]:
     clone, state = folder / "clone", folder / "state"
     Repository(ROOT).run("clone", "--quiet", str(ROOT), str(clone))
     port = free_port()
-    made = Site(clone, state, packaged(clone, state), f"127.0.0.1:{port}", folder, environment(folder))
-    made.buildah("pull", f"oci-archive:{images.image(images.PYTHON)}:{images.PYTHON}")
+    environ = project_images.environment() | {"GIT_CONFIG_GLOBAL": str(folder / "gitconfig")}
+    made = Site(clone, state, packaged(clone, state), f"127.0.0.1:{port}", folder, environ)
+    project_images.bases()
     made.keys("own")
     registry = serve(folder, port)
     try:
@@ -157,7 +139,6 @@ def site(folder: Path) -> Iterator[Site]:
     finally:
         registry.terminate()
         registry.wait(10)
-        made.buildah("rmi", "--all", "--force")
 
 
 def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:

@@ -24,6 +24,7 @@ PARTS = {
 }
 _BASES = {"coalmine": images.PYTHON, "mlflow": images.PYTHON, "nginx": images.DEBIAN}
 _KEPT = 2  # of each image: this commit's and the one before
+_MOST = 1000  # images and steps of images in the store: some six runs of all tests
 
 
 def archive(name: str, *, source: Path = ROOT) -> Path:
@@ -82,6 +83,12 @@ def environment() -> dict[str, str]:
         "BUILDAH_ISOLATION": "chroot",
         "COSIGN_PASSWORD": "of the bench",
     }
+
+
+def tidy() -> None:
+    """Empty the store of builds when it has become large. Not while something is built."""
+    if len(json.loads(buildah("images", "--all", "--json"))) > _MOST:
+        buildah("rmi", "--all", "--force")
 
 
 def bases(names: Sequence[str] = (images.PYTHON, images.DEBIAN)) -> None:

@@ -19,6 +19,7 @@ from cluster.platform import PLATFORM, Platform
 from coalmine.errors import Broken, CoalmineError
 
 LONG = 600.0  # seconds: a limit to what hangs, and no promise
+GIT = "platform-git"  # the lock of who writes to the git server, or takes it away
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,17 @@ class Moment:
 class Stage:
     """One model with its namespace, its builder and its Canary. `history`: each change of the Canary that was seen.
 
-    Releases are made by one hand, at a desk of its own, and the next one of the same model while a test goes on.
+    Releases are made by one hand, at a desk of its own, and the next one while a test goes on. `first`: the version of
+    which the first test wants one, 0 for a new one.
     """
 
     platform: Platform
     builder: Builder
+    first: int
     history: list[Moment] = field(default_factory=list)
     _maker: Builder = field(init=False)
     _hand: ThreadPoolExecutor = field(init=False)
-    _ahead: Future[str] | None = None
+    _ahead: dict[int, Future[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._maker = replace(self.builder, desk="workshop")
@@ -58,10 +61,13 @@ class Stage:
     def begin(self) -> None:
         """Where nothing serves yet, a first release. What an ended run left on its way the first push supersedes."""
         self._maker.prepare()
-        if not self.look().phase:
-            self.push(self.make())
-            self.until_phase("Initialized")
-            self.until_settled()
+        if self.look().phase:
+            return
+        release = self.make()
+        self._make_ahead(self.first)
+        self.push(release)
+        self.until_phase("Initialized")
+        self.until_settled()
 
     @property
     def model(self) -> str:
@@ -73,12 +79,15 @@ class Stage:
 
     def make(self, *, version: int = 0) -> str:
         """A release that is built, pushed and signed; of a new version of the model, or of the version given."""
-        if not version:
-            return self._hand.submit(self._made, 0).result()
-        ready = self._ahead or self._hand.submit(self._made, version)
-        release = ready.result()
-        self._ahead = self._hand.submit(self._made, version)
+        self._make_ahead(version)
+        release = self._ahead.pop(version).result()
+        if version:
+            self._make_ahead(version)
         return release
+
+    def _make_ahead(self, version: int) -> None:
+        if version not in self._ahead:
+            self._ahead[version] = self._hand.submit(self._made, version)
 
     def make_unsigned(self) -> str:
         """One that is built and pushed only."""
@@ -91,9 +100,38 @@ class Stage:
 
     def push(self, release: str, *more: str) -> str:
         """`coalmine release`: the commit. One at a time, as people on one branch would have it."""
-        with cache.locked("platform-push"):
-            self.builder.git("pull", "--quiet", "--rebase", "origin", "main")
+        with cache.locked(GIT):
+            self._pull()
             return str(self.builder.release(release, "--key", str(self.builder.key("pub")), *more)["commit"])
+
+    def refused(self, release: str, *more: str) -> str:
+        """What `coalmine release` says where it refuses. Raises Broken where it does not."""
+        with cache.locked(GIT):
+            return str(self.builder.release(release, *more, code=3)["said"])
+
+    def revert(self, commit: str) -> None:
+        """As a person would, by git alone."""
+        with cache.locked(GIT):
+            self._pull()
+            self.builder.git("revert", "--no-edit", commit)
+            self.builder.git("push", "--quiet", "origin", "HEAD:main")
+
+    @contextmanager
+    def without_git(self) -> Iterator[None]:
+        """The git server is away meanwhile; other stories do not ask it."""
+        with cache.locked(GIT):
+            self.platform.git.stop()
+            try:
+                yield
+            finally:
+                self.platform.serve_git()
+
+    def _pull(self) -> None:
+        self.builder.git("pull", "--quiet", "--rebase", "origin", "main")
+
+    def _fetch(self) -> None:
+        with cache.locked(GIT, shared=True):
+            self.builder.git("fetch", "--quiet", "origin")
 
     def look(self) -> Moment:
         """The Canary now; phase `` where there is none yet."""
@@ -169,12 +207,12 @@ class Stage:
 
     def main(self) -> str:
         """Main's commit on the git server."""
-        self.builder.git("fetch", "--quiet", "origin")
+        self._fetch()
         return self.builder.git("rev-parse", "origin/main")
 
     def said(self, count: int = 1) -> list[str]:
         """The subjects of main's newest commits that touch this model's release file, newest first."""
-        self.builder.git("fetch", "--quiet", "origin")
+        self._fetch()
         at = f"gitops/apps/{self.model}/release"
         return self.builder.git("log", f"-{count}", "--format=%s", "origin/main", "--", at).splitlines()
 

@@ -63,7 +63,7 @@ def test_phases_weights_counts_and_calls_are_those_of_the_real_flagger_but_for_w
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(900)  # the first run builds the API server and Flagger
+@pytest.mark.timeout(1800)  # the first run builds the API server and Flagger
 @each_script
 def test_the_real_flagger_does_what_was_recorded(script: Script, played: Played) -> None:
     theirs = played.traces[script.name].named()
@@ -72,7 +72,7 @@ def test_the_real_flagger_does_what_was_recorded(script: Script, played: Played)
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("script", DRAWN, ids=lambda script: script.name)
 def test_a_script_drawn_by_lot_ends_alike_on_both_sides(
     script: Script, played_drawn: Played, answers: Answers, tmp_path: Path

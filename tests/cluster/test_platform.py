@@ -15,9 +15,10 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from cluster import images
+from cluster import cache, images
 from cluster.kubectl import Kubectl
 from cluster.platform import Platform
+from cluster.stage import GIT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]  # the first run builds engines and images
 
@@ -73,19 +74,20 @@ def test_a_pod_runs_an_image_that_was_pushed_and_is_named_by_digest_only(
 
 
 def test_argo_cd_is_told_of_a_push_and_syncs_it(platform: Platform, namespace: Kubectl, tmp_path: Path) -> None:
-    clone = _repository(platform, tmp_path, word="one")
     source = {"repoURL": platform.git.url("trial"), "targetRevision": "main", "path": "here"}
     destination = {"server": "https://kubernetes.default.svc", "namespace": namespace.namespace}
     spec = {"project": "default", "source": source, "destination": destination, "syncPolicy": {"automated": {}}}
     name = {"name": namespace.namespace, "namespace": "argocd"}
     application = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": name, "spec": spec}
-    platform.kubectl.apply(application)
-    try:
-        until(lambda: _word(namespace) == "one", "Argo CD applies what is in git")
-        _commit(platform, clone, word="two")
-        until(lambda: _word(namespace) == "two", "Argo CD applies what was pushed", seconds=90)  # polling takes 120
-    finally:
-        platform.kubectl.delete(application)
+    with cache.locked(GIT):
+        clone = _repository(platform, tmp_path, word="one")
+        platform.kubectl.apply(application)
+        try:
+            until(lambda: _word(namespace) == "one", "Argo CD applies what is in git")
+            _commit(platform, clone, word="two")
+            until(lambda: _word(namespace) == "two", "Argo CD applies what was pushed", seconds=90)  # polling takes 120
+        finally:
+            platform.kubectl.delete(application)
 
 
 def test_a_canary_is_promoted_through_flagger_and_envoy_and_no_request_is_lost(

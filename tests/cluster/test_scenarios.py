@@ -62,8 +62,7 @@ def test_a_worse_release_is_rolled_back_and_everything_put_right(
     assert (stage.serves(), stage.champion()) == (before, champion)
     assert (people.stats.lost, people.seen(before).failed) == (0, 0)
     assert stage.look().weight == 0
-    refused = stage.builder.release(release, "--key", str(stage.builder.key("pub")), code=3)
-    assert "quarantine" in refused["said"]
+    assert "quarantine" in stage.refused(release, "--key", str(stage.builder.key("pub")))
 
 
 @pytest.mark.outage

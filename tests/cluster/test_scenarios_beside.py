@@ -45,19 +45,15 @@ def test_a_judge_that_is_killed_goes_on_where_it_was_and_rolls_back(stage: Stage
     stage.until_settled()
 
 
-@pytest.mark.outage
 def test_healing_waits_for_a_git_server_that_is_away(stage: Stage, people: Traffic) -> None:
     before = stage.serves()
     release = stage.make(version=1)
     stage.push(release, "--fault", "error_rate=0.2")
     stage.until_phase("Progressing")
     until(lambda: people.seen(release).requests > 0, "people meet it")
-    stage.platform.git.stop()
-    try:
+    with stage.without_git():
         stage.until_phase("Failed")
         until(lambda: aged(stage.history[-1], 10), "the closer has tried")
-    finally:
-        stage.platform.serve_git()
     assert stage.said() != [f"heal: {stage.model}"]
     until(lambda: stage.said()[0].startswith(f"heal: {stage.model} back to {before}"), "main is healed")
     stage.until_settled()
@@ -70,9 +66,7 @@ def test_a_revert_during_a_canary_ends_it_and_nothing_is_quarantined(stage: Stag
     commit = stage.push(release)
     stage.until_phase("Progressing")
     until(lambda: people.seen(release).requests > 0, "people meet it")
-    stage.builder.git("pull", "--quiet", "--rebase", "origin", "main")
-    stage.builder.git("revert", "--no-edit", commit)
-    stage.builder.git("push", "--quiet", "origin", "HEAD:main")
+    stage.revert(commit)
     over = ("Succeeded", "Failed", "Initialized")
     until(lambda: stage.look().phase in over and stage.promoted() == promoted, "Flagger is back where it was")
     stage.until_settled()
@@ -82,11 +76,11 @@ def test_a_revert_during_a_canary_ends_it_and_nothing_is_quarantined(stage: Stag
     assert (people.stats.lost, people.seen(before).failed) == (0, 0)
 
 
-@pytest.mark.outage
 def test_a_drained_node_takes_one_pod_at_a_time_and_no_request(stage: Stage, people: Traffic) -> None:
     """The second of two pods stays until the first has a successor, and that one waits for a node that takes pods.
 
-    The bench has one node: it is drained of this model's pods while a canary is on its way, and given back.
+    The bench has one node: it is drained of this model's pods while a canary is on its way, and given back. Pods of the
+    other stories wait for it meanwhile.
     """
     primary, release = f"{stage.model}-primary", stage.make(version=1)
     stage.kubectl.run("scale", f"deployment/{primary}", "--replicas=2")
@@ -124,8 +118,7 @@ def test_an_edit_of_the_live_canary_is_undone(stage: Stage) -> None:
 
 def test_an_image_that_nobody_signed_is_refused_before_main_moves(stage: Stage) -> None:
     release, before = stage.make_unsigned(), stage.said()
-    refused = stage.builder.release(release, code=3)
-    assert "is not signed" in refused["said"]
+    assert "is not signed" in stage.refused(release)
     assert stage.said() == before
 
 
