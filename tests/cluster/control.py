@@ -117,6 +117,7 @@ class ControlPlane:
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
             f"--bind-address={self.options.address}",
             f"--advertise-address={self.options.address}",
+            "--feature-gates=WatchList=false",  # wants etcd 3.4.25; with Debian's, watches from version 0 would fail
             f"--secure-port={self._port}",
             f"--service-cluster-ip-range={self.options.services}",
             f"--client-ca-file={self.authority.certificate}",
