@@ -20,6 +20,7 @@ from coalmine.errors import CoalmineError, Missing
 
 HERE = Path(__file__).parent
 ALONE = HERE / "test_machine.py"  # brings the bench up and down itself
+BESIDE = ("--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="A real Kubernetes on this machine, for tests.")
 
@@ -77,9 +78,8 @@ def run_tests(
     *, chain: Annotated[bool, typer.Option(help="only a good and a bad release, through all of the platform")] = False
 ) -> None:
     """Run the tests of a cluster: on `$KUBECONFIG`'s, else on the bench, which is up for them and down afterwards."""
-    line = [sys.executable, "-m", "pytest", "-m", "cluster and chain" if chain else "cluster", "--durations=15"]
     if os.environ.get("KUBECONFIG"):
-        raise typer.Exit(subprocess.run([*line, str(HERE)], check=False).returncode)
+        raise typer.Exit(_pytest("cluster and chain" if chain else "cluster", HERE))
     bench.able()
     install()
     build()
@@ -87,12 +87,15 @@ def run_tests(
     project_images.tidy()
     machine = bench.Machine()
     was_up = machine.status().up
-    codes = [0] if chain else [subprocess.run([*line, str(ALONE)], check=False).returncode]
+    rest = f"--ignore={ALONE}"
+    codes = [] if chain else [_pytest("cluster", ALONE)]
     machine.up(say=_say)
     try:
-        beside = [] if chain else ["--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"]
-        rest = [*line, str(HERE), f"--ignore={ALONE}", *beside]
-        codes.append(subprocess.run(rest, check=False).returncode)
+        if chain:
+            codes.append(_pytest("cluster and chain", HERE, rest))
+        else:
+            codes.append(_pytest("cluster and not outage", HERE, rest, *BESIDE))
+            codes.append(_pytest("cluster and outage", HERE, rest))
     finally:
         if not was_up:
             machine.down(say=_say)
@@ -137,6 +140,12 @@ def main() -> None:
     except CoalmineError as problem:
         typer.echo(f"error: {problem}", err=True)
         sys.exit(problem.exit_code)
+
+
+def _pytest(marks: str, where: Path, *more: str) -> int:
+    """Run the tests of a cluster that have these marks: its exit code."""
+    line = [sys.executable, "-m", "pytest", "-m", marks, "--durations=15", str(where), *more]
+    return subprocess.run(line, check=False).returncode
 
 
 def _say(text: str) -> None:

@@ -1,8 +1,8 @@
 """One cluster for all tests that need one: a user's own by `$KUBECONFIG`, else the bench on this machine.
 
 The platform too is brought up once, from nothing by the one command that the documentation names. It may be used by
-several processes of pytest at a time (`-n 3 --dist loadfile`): the stories of a model are one file, and whoever takes a
-part of the platform away has it alone.
+several processes of pytest at a time (`-n 4 --dist loadfile`): the stories of a model are one file. What is marked
+`outage` takes a part of the platform away, and comes when the others are over.
 """
 
 from __future__ import annotations
@@ -22,17 +22,15 @@ from cluster import cache
 from cluster import machine as bench
 from cluster.builder import Builder, tracking
 from cluster.kubectl import Kubectl
-from cluster.platform import Platform
+from cluster.platform import MODELS, Platform
 from cluster.stage import Stage, until
 from cluster.traffic import Traffic
 from coalmine.errors import Broken
-from manifests.tenants import SECOND
 
 TESTS = Path(__file__).parents[1]
 ALONE = "test_machine.py"  # brings the bench up and down itself
-LONGEST = ("test_scenarios.py", "test_scenarios_beside.py")
-MODEL = "sentiment"
-MODELS = (MODEL, SECOND)
+LONGEST = ("test_scenarios.py", "test_scenarios_beside.py", "test_scenarios_third.py")
+MODEL = MODELS[0]
 APPLICATIONS = (
     *("namespaces", "gateway-crds", "envoy-gateway", "flagger", "gateway", "monitoring", "judge", "mlflow", "closer"),
     *(f"tenant-{model}" for model in MODELS),
@@ -128,19 +126,6 @@ def services(cluster: Kubectl) -> Platform:
     with cache.locked("platform"):
         made.start()
     return made
-
-
-@pytest.fixture(autouse=True)
-def turn(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tests of the platform run beside each other; one marked `outage` runs alone."""
-    if "platform" not in request.fixturenames:
-        yield
-        return
-    alone = request.node.get_closest_marker("outage") is not None
-    with ExitStack() as held:
-        with cache.locked("platform-turn"):  # nobody overtakes who waits to be alone
-            held.enter_context(cache.locked("platform-in-use", shared=not alone))
-        yield
 
 
 @pytest.fixture(scope="session")

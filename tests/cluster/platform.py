@@ -34,6 +34,8 @@ _INSTALL = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/
 # What the platform's manifests name, the heaviest last.
 IMAGES = ("redis", "prometheus", "flagger", "envoy-gateway", "envoy", "argocd")
 
+THIRD = "tone"
+MODELS = (tenants.FIRST, tenants.SECOND, THIRD)  # the first is in git, the others are copies of it
 PLATFORM = "coalmine"  # the platform's own namespace
 CLOSER = "closer"  # the user as whom it pushes
 _VOLUMES = 12
@@ -141,7 +143,7 @@ class Platform:
         )
 
     def publish(self, *, images_of_ours: Mapping[str, str], source: Path = ROOT) -> str:
-        """Make `main` on the git server this checkout's HEAD with a second model and our images' digests.
+        """Make `main` on the git server this checkout's HEAD with more models and our images' digests.
 
         Returns the commit.
 
@@ -150,11 +152,12 @@ class Platform:
         bare = self.git.create()
         shutil.rmtree(self.work, ignore_errors=True)
         _git("clone", "--quiet", "--no-hardlinks", str(source), str(self.work), at=source)
-        _add_model(self.work)
+        for model in MODELS[1:]:
+            _add_model(self.work, model)
         if images_of_ours:
             (self.work / "gitops/clusters/bench/images/kustomization.yaml").write_text(_component(images_of_ours))
         _git("add", "--all", at=self.work)
-        _git("commit", "--quiet", "--message", "Add a second model; name the images by digest", at=self.work)
+        _git("commit", "--quiet", "--message", "Add models; name the images by digest", at=self.work)
         # By its path, so that no check and no webhook is in the way of a bench that begins anew.
         _git("push", "--quiet", "--force", str(bare), "HEAD:refs/heads/main", at=self.work)
         return _git("rev-parse", "HEAD", at=self.work).strip()
@@ -215,13 +218,13 @@ def _adopt(daemon: Daemon) -> None:
         cgroups.adopt(pid)
 
 
-def _add_model(root: Path) -> None:
-    """A second model of the first one's folders, as the documentation tells a newcomer."""
-    tenants.second(root)
-    copy = root / "bentos" / tenants.SECOND
+def _add_model(root: Path, model: str) -> None:
+    """Another model of the first one's folders, as the documentation tells a newcomer."""
+    tenants.second(root, name=model)
+    copy = root / "bentos" / model
     shutil.copytree(root / "bentos" / tenants.FIRST, copy)
     service = copy / "service.py"
-    service.write_text(service.read_text().replace(f'name="{tenants.FIRST}"', f'name="{tenants.SECOND}"'))
+    service.write_text(service.read_text().replace(f'name="{tenants.FIRST}"', f'name="{model}"'))
 
 
 def _component(ours: Mapping[str, str]) -> str:

@@ -63,7 +63,7 @@ class Stage:
         self._maker.prepare()
         if self.look().phase:
             return
-        release = self.make()
+        release = self.make(last=True)
         self._make_ahead(self.first)
         self.push(release)
         self.until_phase("Initialized")
@@ -77,12 +77,15 @@ class Stage:
     def kubectl(self) -> Kubectl:
         return self.platform.kubectl.within(self.model)
 
-    def make(self, *, version: int = 0) -> str:
-        """A release that is built, pushed and signed; of a new version of the model, or of the version given."""
+    def make(self, *, version: int = 0, last: bool = False) -> str:
+        """A release that is built, pushed and signed; of a new version of the model, or of the version given.
+
+        Unless it is the `last` that is wanted, one of version 1 is made next.
+        """
         self._make_ahead(version)
         release = self._ahead.pop(version).result()
-        if version:
-            self._make_ahead(version)
+        if not last:
+            self._make_ahead(1)
         return release
 
     def _make_ahead(self, version: int) -> None:

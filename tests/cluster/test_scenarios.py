@@ -1,6 +1,6 @@
 """What becomes of releases in a real cluster: git push, Argo CD, Flagger, gateway, judge and closer, with people.
 
-The other half is told of a second model at the same time, in `test_scenarios_beside.py`.
+More is told of two other models at the same time, in `test_scenarios_beside.py` and `test_scenarios_third.py`.
 """
 
 from __future__ import annotations
@@ -38,17 +38,15 @@ def test_a_good_release_is_promoted_and_nobody_notices(
     assert stage.analyses()[0]["decision"] == "PROMOTE"
 
 
-@pytest.mark.parametrize(
-    ("fault", "says"),
-    [
-        pytest.param("error_rate=0.1", "errors", id="errors", marks=pytest.mark.chain),
-        pytest.param("delay_ms=400", "slow seconds", id="slow"),
-        pytest.param("wrong_rate=1", "thumbs down", id="worse-by-feedback"),
-    ],
-)
-def test_a_worse_release_is_rolled_back_and_everything_put_right(
-    stage: Stage, people: Traffic, tell: Callable[[str], None], fault: str, says: str
+@pytest.mark.chain
+def test_a_release_with_errors_is_rolled_back_and_everything_put_right(
+    stage: Stage, people: Traffic, tell: Callable[[str], None]
 ) -> None:
+    is_rolled_back(stage, people, tell, fault="error_rate=0.1", says="errors")
+
+
+def is_rolled_back(stage: Stage, people: Traffic, tell: Callable[[str], None], *, fault: str, says: str) -> None:
+    """A release with that fault: healed with a commit that `says` why, and everything as it was before."""
     before, champion = stage.serves(), stage.champion()
     release = stage.make(version=1)
     stage.push(release, "--fault", fault)
@@ -70,7 +68,7 @@ def test_judge_prometheus_and_gateway_may_go_away_in_turn_and_the_release_is_pro
     stage: Stage, people: Traffic
 ) -> None:
     """While the judge or its data are away the weight does not rise, and nothing is rolled back."""
-    before, release, rate = stage.serves(), stage.make(version=1), people.rate
+    before, release, rate = stage.serves(), stage.make(version=1, last=True), people.rate
     people.pace(rate / 5)  # or the release may show all that it must before the second outage
     stage.push(release)
     stage.until_phase("Progressing")
@@ -98,7 +96,7 @@ def test_judge_prometheus_and_gateway_may_go_away_in_turn_and_the_release_is_pro
 def test_a_push_during_a_canary_takes_its_place_and_only_the_faulty_one_is_quarantined(
     stage: Stage, people: Traffic
 ) -> None:
-    before, good, bad = stage.serves(), stage.make(version=1), stage.make(version=1)
+    before, good, bad = stage.serves(), stage.make(version=1), stage.make(version=1, last=True)
     stage.push(good)
     stage.until_phase("Progressing")
     until(lambda: people.seen(good).requests > 0, "people meet the first")
