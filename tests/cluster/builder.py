@@ -54,7 +54,7 @@ class Builder:
             who = {"user.name": "A Person", "user.email": "person@example.org"}
             for name, value in {**self.platform.git.configuration(USER), **who}.items():
                 self.git("config", name, value)
-        self.git("pull", "--quiet", "--ff-only", "origin", "main")
+        self.git("pull", "--quiet", "--rebase", "origin", "main")
         (self.clone / ".git/info/exclude").write_text("/coalmine.toml\n")  # where MLflow is: nobody else's business
         (self.clone / "coalmine.toml").write_text(f'model = "{self.model}"\nmlflow_uri = "{self.tracking}"\n')
         if not self.key("pub").exists():

@@ -7,7 +7,6 @@ loaded, upstream's charts and this project's images pushed, the tree committed w
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 import subprocess
 import sys
@@ -176,8 +175,9 @@ class Platform:
         self.kubectl.apply(crds)
         for name in _names(self.kubectl, "crd", "argoproj.io"):
             self.kubectl.wait(f"crd/{name}", "Established")
+        self.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}})
+        self.trust("argocd")  # first: what it could not fetch Argo CD tries again after minutes
         self.kubectl.apply(rest)
-        self.trust("argocd")
         for name in ("repo-server", "server", "redis"):
             self.kubectl.within("argocd").rolled_out(f"deployment/argocd-{name}", seconds=300)
         # Applications are refreshed by the one, made by the other.
@@ -191,9 +191,13 @@ class Platform:
     def trust(self, namespace: str) -> None:
         """Let the Argo CD in that namespace trust what serves the bench's names."""
         certificate = self.authority.certificate.read_text()
-        data = dict.fromkeys((GIT, REGISTRY), certificate)
-        patch = json.dumps({"data": data})
-        self.kubectl.within(namespace).run("patch", "configmap", "argocd-tls-certs-cm", "--patch", patch)
+        made = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "argocd-tls-certs-cm", "namespace": namespace},
+            "data": dict.fromkeys((GIT, REGISTRY), certificate),
+        }
+        self.kubectl.apply(made, "--field-manager=bench")
 
     def certificate(self, name: str, *, namespace: str, hosts: tuple[str, ...]) -> dict[str, Any]:
         """A TLS Secret as cert-manager would fill it, signed by the bench's authority."""
