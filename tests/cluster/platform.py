@@ -180,6 +180,9 @@ class Platform:
         self.kubectl.apply(rest)
         for name in ("repo-server", "server", "redis"):
             self.kubectl.within("argocd").rolled_out(f"deployment/argocd-{name}", seconds=300)
+        # Its first look came before there was who fetches; the next one by itself would be a minute later.
+        refresh = ("argocd.argoproj.io/refresh=normal", "--overwrite")
+        self.kubectl.within("argocd").run("annotate", "application", "root", *refresh)
         # Applications are refreshed by the one, made by the other.
         hosts = (self.address("argocd-server"), f"{self.address('argocd-applicationset-controller')}:7000")
         self.git.webhooks(*(f"http://{host}/api/webhook" for host in hosts))
