@@ -126,12 +126,12 @@ class Crowd:
         if answer.status >= 500:
             seen.failed += 1
         elif self.rng.random() < self.votes:
-            await self._vote(seen, asked, await answer.json())
+            await self._vote(seen, asked, json.loads(await answer.read()))
 
     async def _answer(self, path: str, content: Mapping[str, object]) -> aiohttp.ClientResponse | None:
         """The whole answer; None, counted as lost, where there is none."""
         try:
-            async with self.client.post(path, json=content) as answer:
+            async with self.client.post(path, json=content, allow_redirects=False) as answer:
                 await answer.read()
                 return answer
         except (aiohttp.ClientError, TimeoutError):
