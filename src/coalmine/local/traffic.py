@@ -126,7 +126,7 @@ class Crowd:
         if answer.status >= 500:
             seen.failed += 1
         elif self.rng.random() < self.votes:
-            await self._vote(seen, asked, json.loads(await answer.read()))
+            await self._vote(seen, asked, await answer.json(content_type=None))
 
     async def _answer(self, path: str, content: Mapping[str, object]) -> aiohttp.ClientResponse | None:
         """The whole answer; None, counted as lost, where there is none."""
